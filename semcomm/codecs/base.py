@@ -1,0 +1,90 @@
+"""The three kinds of codec in a separate link: image <-> bytes, bits <-> coded bits, bits <-> symbols."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor
+
+from semcomm.component import Component
+
+
+class SourceCodec(Component, ABC):
+    """Image <-> bytes."""
+
+    @abstractmethod
+    def encode(self, image: Tensor, max_bytes: int) -> bytes:
+        """Code `image` [3, H, W] in [0, 1] into at most `max_bytes` bytes, as near to them as the codec can.
+
+        Raises:
+            RateError: when the codec has nothing that small for this image.
+        """
+
+    @abstractmethod
+    def decode(self, payload: bytes) -> Tensor:
+        """Decode `payload`, whole, cut short or damaged, into [3, H, W] in [0, 1], values k/255.
+
+        Raises:
+            DecodeError: when no image can be made of it.
+        """
+
+
+class Decoded(NamedTuple):
+    """What a channel decoder found.
+
+    Attributes:
+        bits: `uint8` [payload_bits].
+        block_ok: `bool` [C], whether each code block passed its check.
+        block_bits: `int64` [C], how many payload bits each block carries, in order; they add up to payload_bits.
+    """
+
+    bits: Tensor
+    block_ok: Tensor
+    block_bits: Tensor
+
+    def intact_bits(self) -> int:
+        """Return how many payload bits precede the first lost block."""
+        lost = (~self.block_ok).nonzero()
+        return int(self.block_bits[: int(lost[0])].sum()) if len(lost) else len(self.bits)
+
+
+class ChannelCode(Component, ABC):
+    """Bits <-> coded bits. Everything is one image's stream; bits are `uint8`, LLRs `float32` log P(1)/P(0)."""
+
+    @abstractmethod
+    def payload_bits(self, coded_bits: int) -> int:
+        """Return how many payload bits fit into `coded_bits` bits on the channel, at most.
+
+        Raises:
+            RateError: when nothing fits.
+        """
+
+    @abstractmethod
+    def encode(self, bits: Tensor, coded_bits: int, bits_per_symbol: int) -> Tensor:
+        """Encode `bits` [n] into exactly `coded_bits` bits, a multiple of `bits_per_symbol`.
+
+        Raises:
+            RateError: when the code cannot do that.
+        """
+
+    @abstractmethod
+    def decode(self, llr: Tensor, payload_bits: int, bits_per_symbol: int) -> Decoded:
+        """Decode the LLRs [coded_bits] of `payload_bits` bits. Never raises for what the channel did."""
+
+
+class Constellation(Component, ABC):
+    """Bits <-> complex symbols of unit mean power under uniform use."""
+
+    bits_per_symbol: int
+
+    @abstractmethod
+    def modulate(self, bits: Tensor) -> Tensor:
+        """Map bits [n·bits_per_symbol] to `complex64` symbols [n]."""
+
+    @abstractmethod
+    def demodulate(self, symbols: Tensor, noise_variance: Tensor | float) -> Tensor:
+        """Return the LLRs [n·bits_per_symbol] of received symbols [n].
+
+        Args:
+            symbols: received and equalised, `complex64` [n].
+            noise_variance: N0 of the complex noise, a number or one per symbol [n].
+        """

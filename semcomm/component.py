@@ -1,0 +1,85 @@
+"""What an experiment file can name: classes whose constructor is their schema and whose arguments are their identity."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from semcomm.errors import ConfigurationError
+
+
+class Component:
+    """Base of channels, codecs, transceivers and metrics.
+
+    The constructor's arguments are remembered, so that two objects built alike, from YAML or in Python, have
+    the same `recipe()`, under which their results are kept.
+    """
+
+    version: ClassVar[int] = 1
+    """Raise it in a class whose results change although its arguments do not, after a mended bug for instance."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"device"})
+    """Arguments that say where or how fast to compute and leave the results alone: not part of the recipe."""
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        if args or kwargs or not _required(cls):  # unpickling calls __new__ without arguments
+            try:
+                bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise ConfigurationError(f"{cls.__name__}: {error}. It takes {_described(cls)}.") from None
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            arguments.pop(next(iter(arguments)))  # self
+            object.__setattr__(self, "_arguments", arguments)
+        return self
+
+    def recipe(self) -> dict:
+        """Return the class path, version and arguments, nested, as plain JSON data."""
+        arguments = {k: plain(v, k) for k, v in self._arguments.items() if k not in self.incidental}
+        cls = type(self)
+        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "version": cls.version, "init_args": arguments}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
+
+
+def plain(value: Any, where: str = "value") -> Any:
+    """Return `value` as JSON data; components become their recipes.
+
+    Raises:
+        ConfigurationError: for an object that has no recipe.
+    """
+    if isinstance(value, Component):
+        return value.recipe()
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v, where) for v in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name), f.name) for f in fields(value)}
+    raise ConfigurationError(
+        f"the argument {where} is a {type(value).__name__}, which has no recipe, so no result could be kept under it. "
+        "Take numbers, strings, lists or components in the constructor and load the rest from them."
+    )
+
+
+def _parameters(cls: type) -> list[inspect.Parameter]:
+    return list(inspect.signature(cls.__init__).parameters.values())[1:]
+
+
+def _required(cls: type) -> bool:
+    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(p.default is p.empty and p.kind not in fixed for p in _parameters(cls))
+
+
+def _described(cls: type) -> str:
+    return ", ".join(str(p.name) for p in _parameters(cls)) or "no arguments"
