@@ -1,11 +1,12 @@
-"""What an experiment file can name: classes whose constructor is their schema and whose arguments are their identity."""
+"""What an experiment file can name: classes whose constructor is their schema, and their arguments their identity."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from semcomm.errors import ConfigurationError
 
@@ -24,23 +25,26 @@ class Component:
     """Arguments that say where or how fast to compute and leave the results alone: not part of the recipe."""
 
     def __new__(cls, *args: Any, **kwargs: Any):
+        """Remember the arguments, with the defaults of those left out."""
         self = super().__new__(cls)
         if args or kwargs or not _required(cls):  # unpickling calls __new__ without arguments
             try:
-                bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+                bound = inspect.Signature(_parameters(cls)).bind(*args, **kwargs)
             except TypeError as error:
-                raise ConfigurationError(f"{cls.__name__}: {error}. It takes {_described(cls)}.") from None
+                names = ", ".join(p.name for p in _parameters(cls)) or "no arguments"
+                raise ConfigurationError(f"{cls.__name__}: {error}; it takes {names}") from None
             bound.apply_defaults()
-            arguments = dict(bound.arguments)
-            arguments.pop(next(iter(arguments)))  # self
-            object.__setattr__(self, "_arguments", arguments)
+            object.__setattr__(self, "_arguments", dict(bound.arguments))
         return self
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return a new object of this class with some of the constructor's arguments changed."""
+        return type(self)(**{**self._arguments, **changes})
 
     def recipe(self) -> dict:
         """Return the class path, version and arguments, nested, as plain JSON data."""
         arguments = {k: plain(v, k) for k, v in self._arguments.items() if k not in self.incidental}
-        cls = type(self)
-        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "version": cls.version, "init_args": arguments}
+        return {"class_path": class_path(type(self)), "version": self.version, "init_args": arguments}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
@@ -56,6 +60,8 @@ def plain(value: Any, where: str = "value") -> Any:
         return value.recipe()
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 3 and 3.0 are the same argument
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):
@@ -72,14 +78,22 @@ def plain(value: Any, where: str = "value") -> Any:
     )
 
 
+def class_path(cls: type) -> str:
+    """Return the import path of a class: that of the outermost sub-package which offers it, so files can move."""
+    parts = cls.__module__.split(".")
+    for end in range(2, len(parts)):
+        package = ".".join(parts[:end])
+        if getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
+            return f"{package}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _parameters(cls: type) -> list[inspect.Parameter]:
+    if cls.__init__ is object.__init__:
+        return []
     return list(inspect.signature(cls.__init__).parameters.values())[1:]
 
 
 def _required(cls: type) -> bool:
-    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return any(p.default is p.empty and p.kind not in fixed for p in _parameters(cls))
-
-
-def _described(cls: type) -> str:
-    return ", ".join(str(p.name) for p in _parameters(cls)) or "no arguments"
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(p.default is p.empty and p.kind not in variable for p in _parameters(cls))

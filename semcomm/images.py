@@ -36,7 +36,7 @@ def to_bytes(image: Tensor) -> np.ndarray:
 
 def from_bytes(pixels: np.ndarray) -> Tensor:
     """Return `uint8` [H, W, 3] as `float32` [3, H, W], values k/255."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).contiguous().float() / 255
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().float() / 255
 
 
 def quantise(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What was computed once and is kept: codestreams, embeddings, graphs, whatever costs time and depends on its key alone.
+"""What was computed once and is kept: codestreams, embeddings, whatever costs time and depends on its key alone.
 
 Values are bytes. In memory by default; a run puts a folder behind it, shared by its workers. A file carries its own
 hash: one that was damaged or cut short is computed again.
@@ -84,7 +84,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from semcomm.component import Component
+from semcomm.errors import RateError
 
 
 class SourceCodec(Component, ABC):
@@ -33,7 +34,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         bits: `uint8` [payload_bits].
-        block_ok: `bool` [C], whether each code block passed its check.
+        block_ok: `bool` [C], whether each code block passed its check; C is 0 where nothing is checked.
         block_bits: `int64` [C], how many payload bits each block carries, in order; they add up to payload_bits.
     """
 
@@ -57,6 +58,33 @@ class ChannelCode(Component, ABC):
         Raises:
             RateError: when nothing fits.
         """
+
+    def blocks(self, payload_bits: int) -> int:
+        """Return how many code blocks, each with a check of its own, `payload_bits` bits are cut into."""
+        return 1
+
+    def coded_bits(self, payload_bits: int, bits_per_symbol: int) -> int:
+        """Return the fewest coded bits, in whole symbols, that carry `payload_bits`.
+
+        Raises:
+            RateError: when no number up to 64 times as many does.
+        """
+
+        def fits(symbols: int) -> bool:
+            try:
+                return self.payload_bits(symbols * bits_per_symbol) >= payload_bits
+            except RateError:
+                return False
+
+        low, high = 0, -(-payload_bits // bits_per_symbol)
+        while not fits(high):
+            low, high = high, 2 * high
+            if high * bits_per_symbol > 64 * payload_bits + 4096:
+                raise RateError(f"{self!r} carries {payload_bits} bits in no number of coded bits")
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        return high * bits_per_symbol
 
     @abstractmethod
     def encode(self, bits: Tensor, coded_bits: int, bits_per_symbol: int) -> Tensor:

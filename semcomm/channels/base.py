@@ -1,0 +1,126 @@
+"""What a channel is, and what comes out of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from semcomm.component import Component
+from semcomm.errors import ConfigurationError
+from semcomm.seeds import Seed
+
+Carries = Literal["symbols", "bits", "either"]
+
+
+def noise_variance(snr_db: Tensor | float) -> Tensor:
+    """Return N0 = 10^(-snr/10), the variance of the complex noise for symbols of nominal power 1."""
+    return 10 ** (-torch.as_tensor(snr_db, dtype=torch.float32) / 10)
+
+
+def complex_normal(count: int, generator: torch.Generator | None = None, device: torch.device | None = None) -> Tensor:
+    """Return [count] draws of CN(0, 1), `complex64`: variance 1/2 in each real dimension."""
+    return torch.randn(count, dtype=torch.complex64, generator=generator, device=device)
+
+
+@dataclass(frozen=True)
+class ChannelOutput:
+    """What a receiver sees of a batch, and nothing else.
+
+    Attributes:
+        received: one tensor per image: `complex64` symbols [k], or `uint8` bits [n].
+        gain: the receiver's knowledge of the fading, `complex64` [k] per image; None without fading.
+        noise_variance: N0 per image [B], an uncertain gain's error included; None where bits are carried.
+        crossover: probability of a bit flip per image [B]; None where symbols are carried.
+        pilot_uses: channel uses spent on pilots per image [B].
+    """
+
+    received: list[Tensor]
+    gain: list[Tensor] | None = None
+    noise_variance: Tensor | None = None
+    crossover: Tensor | None = None
+    pilot_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def equalised(self) -> list[Tensor]:
+        """Return the MMSE estimate h*·y / (|h|² + N0) of each image's symbols; without fading, what was received.
+
+        It is biased towards 0 where the gain is small, as a learned decoder likes it; `zero_forced` is not.
+        """
+        if self.gain is None:
+            return self.received
+        return [h.conj() * y / (h.abs() ** 2 + n0) for y, h, n0 in zip(self.received, self.gain, self.noise_variance)]
+
+    def zero_forced(self) -> list[tuple[Tensor, Tensor]]:
+        """Return (y/h, N0/|h|²) per image, what a demapper needs; the variance has shape [k] or []."""
+        if self.gain is None:
+            return list(zip(self.received, self.noise_variance))
+        pairs = []
+        for y, h, n0 in zip(self.received, self.gain, self.noise_variance):
+            power = (h.abs() ** 2).clamp_min(1e-12)
+            pairs.append((y * h.conj() / power, n0 / power))
+        return pairs
+
+    def llr(self) -> list[Tensor]:
+        """Return log P(1)/P(0) of received bits, `float32` [n] per image.
+
+        Raises:
+            ValueError: when symbols were received; a constellation demodulates those.
+        """
+        if self.crossover is None:
+            raise ValueError("symbols were received; demodulate them for LLRs")
+        pairs = zip(self.received, self.crossover.clamp(1e-9, 1 - 1e-9))
+        return [(2.0 * bits.float() - 1.0) * torch.log((1 - p) / p) for bits, p in pairs]
+
+
+class Channel(Component, ABC):
+    """Carries one tensor per image and adds what nature adds. Noise is drawn per image on the CPU."""
+
+    carries: ClassVar[Carries] = "symbols"
+    snr_db: float = inf
+    """Nominal Es/N0 in dB, for the results; NaN where there is no such thing."""
+
+    def __call__(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Carry one tensor per image.
+
+        Args:
+            sent: `complex64` symbols [k], or `uint8` bits [n], per image.
+            seeds: one per image.
+
+        Raises:
+            ConfigurationError: for bits on a symbol channel, or the reverse.
+        """
+        for tensor in sent:
+            kind = "symbols" if tensor.is_complex() else "bits"
+            if self.carries not in (kind, "either"):
+                raise ConfigurationError(
+                    f"{type(self).__name__} carries {self.carries}, and was given {kind}: choose a channel for {kind}, "
+                    f"or give the transceiver {'no' if kind == 'symbols' else 'a'} constellation"
+                )
+        return self._carry(list(sent), list(seeds))
+
+    @abstractmethod
+    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput: ...
+
+    @abstractmethod
+    def csi(self, seeds: Sequence[Seed]) -> Tensor:
+        """Return what the transmitter is told of the SNR, in dB, per image [B]; NaN for nothing."""
+
+    @abstractmethod
+    def capacity(self, seeds: Sequence[Seed], channel_uses: Sequence[int] | None = None) -> Tensor:
+        """Return the capacity in bits per channel use per image [B], the receiver knowing the fading.
+
+        Args:
+            seeds: one per image.
+            channel_uses: per image; where the fading changes within an image, its mean over just so many uses.
+                Without them, the ergodic mean.
+        """
+
+
+def checked_snr(snr_db: float) -> float:
+    """Return `snr_db`, if it is a number of dB."""
+    if not isfinite(snr_db):
+        raise ConfigurationError(f"snr_db is {snr_db}; it must be a finite number of dB (use Noiseless for no noise)")
+    return float(snr_db)

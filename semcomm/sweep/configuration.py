@@ -1,0 +1,131 @@
+"""From plain data to components: jsonargparse checks it against constructors, and errors become one line."""
+
+import difflib
+import inspect
+import re
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from semcomm.component import Component
+from semcomm.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+def build(kind: type[T], data: Any, where: str) -> T:
+    """Return the `kind` that `data` describes: `{class_path: ..., init_args: {...}}`, a class name, or a mapping.
+
+    Raises:
+        ConfigurationError: one line that begins with `where`.
+    """
+    import jsonargparse
+
+    parser = _parser(kind)
+    try:
+        return parser.instantiate(parser.parse_object({"it": data})).it
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+        raise ConfigurationError(_one_line(str(error), kind, data, where)) from None
+
+
+def as_spec(data: Any) -> dict:
+    """Return a class described by its name alone as the mapping it stands for."""
+    if isinstance(data, str):
+        return {"class_path": data, "init_args": {}}
+    if isinstance(data, Mapping) and "class_path" in data:
+        return {**data, "init_args": dict(data.get("init_args") or {})}
+    raise ConfigurationError(f"expected a class, as a name or as class_path and init_args, not {data!r}")
+
+
+def with_argument(spec: Any, path: str, value: Any) -> dict:
+    """Return a class description with one constructor argument set, `code.rate` meaning that of the class within."""
+    spec = as_spec(spec)
+    name, _, rest = path.partition(".")
+    if rest:
+        if spec["init_args"].get(name) is None:
+            raise ConfigurationError(f"{path!r} cannot be set: {spec['class_path']} has no {name!r} of its own here")
+        value = with_argument(spec["init_args"][name], rest, value)
+    return {**spec, "init_args": {**spec["init_args"], name: value}}
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Return the end of a sentence about a misspelt key."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"{key!r}; did you mean {close[0]!r}?" if close else f"{key!r}; known are {', '.join(sorted(known))}"
+
+
+@lru_cache
+def _parser(kind: type) -> Any:
+    import jsonargparse
+
+    # So that a class can be named by its bare name, those of the project have to be known.
+    import semcomm.channels
+    import semcomm.codecs
+    import semcomm.metrics
+    import semcomm.transceivers  # noqa: F401
+
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--it", type=kind)
+    return parser
+
+
+def _one_line(message: str, kind: type, data: Any, where: str) -> str:
+    """Condense jsonargparse's tree of errors: the path to the culprit, and what is wrong with it."""
+    keys = [k.removeprefix("it").strip(".") for k in re.findall(r'Parser key "([^"]+)"', message)]
+    place = ".".join([where, *(k for k in keys if k)])
+    classes = re.findall(r"class_path '([^']+)'", message)
+    if found := re.search(r"Option '([^']+)' is not accepted", message):
+        known = _arguments_of(classes[-1]) if classes else []
+        return f"{place}: {classes[-1] if classes else kind.__name__} has no argument {unknown_key(found[1], known)}"
+    if found := re.search(r"does not accept option '([^']+)'", message):
+        return f"{where}: no such key: {unknown_key(found[1].removeprefix('it.'), _fields_of(kind))}"
+    if found := re.search(r"arguments are required: (.+)", message):
+        return f"{place}: {classes[-1] if classes else kind.__name__} needs {found[1].replace('it.', '')}"
+    found = re.search(r"(?:Expected a dot import path string|Import path|No module named|has no attribute).*", message)
+    if found and "Expected a typing.Literal" not in message:
+        return f"{place}: there is no such class ({found[0]}); {_known_classes(kind, message)}"
+    expected = [
+        e.removeprefix("a ").replace("typing.", "").replace("<class '", "").replace("'>", "")
+        for e in re.findall(r"Expected (?:a |an )?(.+?)(?:\. Got value.*)?$", message, re.M)
+    ]
+    expected = [e for e in expected if e != "NoneType" and not e.startswith("dot import path")]
+    value = re.search(r"(?:Got value|Given value): (.+)", message)
+    if expected:
+        return f"{place}: expected {' or '.join(dict.fromkeys(expected))}, got {value[1] if value else data!r}"
+    return f"{place}: {' '.join(message.split())}"
+
+
+def _arguments_of(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    cls = getattr(__import__(module, fromlist=[name]), name)
+    return list(inspect.signature(cls).parameters)
+
+
+def _fields_of(kind: type) -> list[str]:
+    names = []
+    for parameter in inspect.signature(kind).parameters.values():
+        names.append(parameter.name)
+        if hasattr(parameter.annotation, "__dataclass_fields__"):
+            names += [f"{parameter.name}.{inner}" for inner in parameter.annotation.__dataclass_fields__]
+    return names
+
+
+def _known_classes(kind: type, message: str) -> str:
+    """List what could have been named: classes of the kind itself, or every component where it was further within."""
+    outermost = issubclass(kind, Component) and message.count("Parser key") == 1
+    bases = [kind] if outermost else Component.__subclasses__()
+    names = sorted({cls.__name__ for base in bases for cls in _concrete(base)})
+    return f"known are {', '.join(names)}, or give the import path of your own"
+
+
+def _concrete(base: type) -> set[type]:
+    found = set() if inspect.isabstract(base) or base.__name__.startswith("_") else {base}
+    for cls in base.__subclasses__():
+        found |= _concrete(cls)
+    return found
+
+
+warnings.filterwarnings("ignore", module="jsonargparse")

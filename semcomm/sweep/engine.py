@@ -1,0 +1,209 @@
+"""What a worker does: send one planned batch over one point, and score what arrived."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semcomm import memo
+from semcomm.channels import Channel
+from semcomm.errors import RateError, RunError
+from semcomm.images import content_hash
+from semcomm.ledger import Ledger
+from semcomm.metrics import Metric
+from semcomm.seeds import Seed, seeds_of
+from semcomm.sweep.configuration import build
+from semcomm.sweep.experiment import Experiment, Point, load
+from semcomm.sweep.store import LEDGER, Reconstructions, StoredImage, StoredReception, StoredScore
+from semcomm.transceivers import Link, Reception
+
+
+@dataclass(frozen=True)
+class Task:
+    """One planned batch over one point in one realisation.
+
+    Attributes:
+        point: index into the experiment's points.
+        realisation: number of it.
+        images: indices into the planned images, all of one size.
+        received: hash of each reconstruction that the store has already; None where it has not.
+        missing: per metric, which of the images lack its score.
+    """
+
+    point: int
+    realisation: int
+    images: tuple[int, ...]
+    received: tuple[str | None, ...]
+    missing: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a task."""
+
+    receptions: dict[str, StoredReception]
+    scores: list[StoredScore]
+
+
+class Engine:
+    """Carries out tasks of one experiment, keeping links, channels, pictures and prepared references at hand."""
+
+    def __init__(self, experiment: Experiment, images: Sequence[StoredImage], folder: Path) -> None:
+        self.experiment = experiment
+        self.images = images
+        self.reconstructions = Reconstructions(folder)
+        self.metrics = {metric_key(metric): metric for metric in experiment.metrics}
+        self._parts: dict[str, tuple[Link, Channel]] = {}
+        self._lately: OrderedDict[tuple, Any] = OrderedDict()
+        memo.use(memo.Memo(folder / "memo"))
+
+    def do(self, task: Task) -> Done:
+        """Send the batch where anything of it was not received yet or is not on disk, and compute missing scores."""
+        point = self.experiment.points[task.point]
+        references = self._recent(("images", task.images), lambda: self._load(task.images))
+        hashes = [self.images[i].hash for i in task.images]
+        receptions: dict[str, StoredReception] = {}
+        arrived = self._from_disk(task) if None not in task.received else None
+        found = task.received
+        if arrived is None:
+            reception, seconds = self._send(point, references, task.realisation)
+            arrived = reception.images
+            found = [content_hash(image) for image in arrived]
+            receptions = self._stored(task, point, reception, found, seconds)
+        scores = []
+        for key, metric in self.metrics.items():
+            changed = [n for n in range(len(found)) if found[n] != task.received[n]]
+            if wanted := sorted({*task.missing.get(key, ()), *changed}):
+                values, seconds = self._score(key, metric, task.images, references, arrived)
+                scores += [StoredScore(hashes[n], found[n], key, values[n], seconds) for n in wanted]
+        return Done(receptions, scores)
+
+    def _score(
+        self, key: str, metric: Metric, indices: tuple[int, ...], references: Tensor, arrived: Tensor
+    ) -> tuple[list[float], float]:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            prepared = self._recent(("prepared", key, indices), lambda: metric.prepare(references))
+            values = metric.score(prepared, arrived).tolist()
+        return values, (time.perf_counter() - began) / len(values)
+
+    def _from_disk(self, task: Task) -> Tensor | None:
+        images = [self.reconstructions.read(key) for key in task.received]
+        return None if any(image is None for image in images) else torch.stack(images)
+
+    def _send(self, point: Point, images: Tensor, realisation: int) -> tuple[Reception, float]:
+        if point.recipe not in self._parts:
+            link = build(Link, point.link_spec, point.transceiver)
+            self._parts[point.recipe] = link, build(Channel, point.channel_spec, point.channel)
+        link, channel = self._parts[point.recipe]
+        seeds = seeds_of(images, self.experiment.seed, realisation)
+        began = time.perf_counter()
+        with torch.inference_mode():
+            reception = _sent(link, images, channel, seeds)
+        return reception, (time.perf_counter() - began) / len(images)
+
+    def _stored(
+        self, task: Task, point: Point, reception: Reception, found: Sequence[str], seconds: float
+    ) -> dict[str, StoredReception]:
+        stored = {}
+        for n, index in enumerate(task.images):
+            if self.experiment.kept(index, task.realisation):
+                self.reconstructions.write(reception.images[n])
+            key = point.reception_key(self.images[index].hash, self.experiment.seed, task.realisation)
+            counts = {name: float(getattr(reception.ledger, name)[n]) for name in LEDGER}
+            info = {name: _plain(values[n]) for name, values in reception.info.items()}
+            stored[key] = StoredReception(counts, info, found[n], seconds)
+        return stored
+
+    def _load(self, indices: Sequence[int]) -> Tensor:
+        images = []
+        for index in indices:
+            planned = self.images[index]
+            image = self.experiment.images.load(Path(planned.path))
+            if content_hash(image) != planned.hash:
+                raise RunError(
+                    f"{planned.path}: is not the picture that this run began with. Put that one back, or start a run "
+                    "in a new folder"
+                )
+            images.append(image)
+        return torch.stack(images)
+
+    def _recent(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """Return what was made for `key` lately: a batch's pictures, or what a metric prepared of them."""
+        if key not in self._lately:
+            self._lately[key] = make()
+            if len(self._lately) > 2 * (1 + len(self.metrics)):
+                self._lately.popitem(last=False)
+        self._lately.move_to_end(key)
+        return self._lately[key]
+
+
+def metric_key(metric: Any) -> str:
+    """Return the key under which a metric's scores are kept."""
+    return memo.key_of(metric.recipe())[:16]
+
+
+def _sent(link: Link, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
+    """Send a batch; where a link refuses a budget as impossible, only the images concerned are infeasible."""
+    try:
+        return link.transmit(images, channel, seeds)
+    except RateError:
+        if len(images) > 1:
+            return _joined([_sent(link, image[None], channel, [seed]) for image, seed in zip(images, seeds)])
+        return Reception(
+            images=((images.mean((2, 3), keepdim=True) * 255).round() / 255).expand_as(images).clone(),
+            ledger=Ledger.of(images, source_bits=0),
+            info={"decode_failed": [True], "infeasible": [True]},
+        )
+
+
+def _joined(receptions: Sequence[Reception]) -> Reception:
+    names = {name: None for reception in receptions for name in reception.info}
+    ledger = {name: torch.cat([getattr(r.ledger, name) for r in receptions]) for name in LEDGER}
+    info = {name: [r.info.get(name, [None])[0] for r in receptions] for name in names}
+    return Reception(torch.cat([r.images for r in receptions]), Ledger(**ledger), info)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
+
+
+_engine: Engine | None = None
+
+
+def start_worker(experiment: dict, images: Sequence[StoredImage], folder: Path, search_path: Sequence[str]) -> None:
+    """Make this process a worker: one thread, and gone when its parent is."""
+    import multiprocessing
+    import os
+    import signal
+    import sys
+    import threading
+    from multiprocessing.connection import wait
+
+    global _engine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    sys.path[:0] = [p for p in search_path if p not in sys.path]
+    _one_thread()
+    _engine = Engine(load(experiment), images, folder)
+
+
+def do_task(task: Task) -> Done:
+    """Carry out a task in a worker."""
+    return _engine.do(task)
+
+
+def _one_thread() -> None:
+    import numba
+
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)

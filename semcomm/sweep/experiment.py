@@ -1,0 +1,226 @@
+"""The experiment file: what it may say, and the points that follow from it."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from semcomm.channels import Channel
+from semcomm.component import plain
+from semcomm.errors import ConfigurationError
+from semcomm.images import ImageSet
+from semcomm.metrics import Metric
+from semcomm.sweep.configuration import as_spec, build, unknown_key, with_argument
+from semcomm.transceivers import Link
+
+CHANNEL_AXIS = "channel."
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure of the results.
+
+    Args:
+        x: column on the horizontal axis: a swept parameter, `snr_db`, `bpp`, `cbr`, ...
+        y: column on the vertical axis: a metric, `bler`, `ber`, ...
+        log_x: logarithmic horizontal axis.
+        log_y: logarithmic vertical axis.
+    """
+
+    x: str
+    y: str
+    log_x: bool = False
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """One transceiver over one channel with every parameter set."""
+
+    transceiver: str
+    channel: str
+    parameters: dict[str, Any]
+    link_spec: dict = field(repr=False)
+    channel_spec: dict = field(repr=False)
+    recipe: str
+    """Hash of the recipes of link and channel."""
+
+    def reception_key(self, image_hash: str, seed: int, realisation: int) -> str:
+        """Return the key under which the reconstruction of an image is kept."""
+        return hashlib.sha256(f"{self.recipe}/{image_hash}/{seed}/{realisation}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What to send, over what, and how to judge it.
+
+    Args:
+        transceivers: name -> class (`class_path`, `init_args`) and, as `sweep`, the axes that are its own.
+        channels: name -> class, likewise.
+        metrics: classes. None of them for bit error rates alone.
+        title: for figures and report.
+        images: which pictures.
+        sweep: axis -> values, for every transceiver; `channel.snr_db` is an argument of every channel, `code.rate` one
+            of the transceiver's code.
+        seed: of all randomness.
+        realisations: channel realisations per image and point.
+        batch_size: how many images of one size are sent together.
+        keep: of how many images the reconstructions stay on disk (first realisation), or `all`.
+        figures: none draws each metric over the longest axis.
+    """
+
+    transceivers: dict[str, dict[str, Any] | str]
+    channels: dict[str, dict[str, Any] | str] = field(default_factory=lambda: {"noiseless": "Noiseless"})
+    metrics: list[Metric] = field(default_factory=list)
+    title: str = ""
+    images: ImageSet = field(default_factory=ImageSet)
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    seed: int = 0
+    realisations: int = 1
+    batch_size: int = 8
+    keep: int | Literal["all"] = 3
+    figures: list[FigureSpec] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("realisations", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.transceivers or not self.channels:
+            raise ConfigurationError("an experiment needs at least one transceiver and one channel")
+        for axis, values in self.sweep.items():
+            _check_axis(f"sweep.{axis}", values)
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(f"two metrics have the same column: {', '.join(names)}")
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """Every combination of transceiver, channel and swept values, in the order of the file."""
+        shared = {axis: values for axis, values in self.sweep.items() if not axis.startswith(CHANNEL_AXIS)}
+        of_channels = {a.removeprefix(CHANNEL_AXIS): v for a, v in self.sweep.items() if a.startswith(CHANNEL_AXIS)}
+        links = _variants(Link, "transceivers", self.transceivers, shared)
+        channels = _variants(Channel, "channels", self.channels, of_channels)
+        points = []
+        for (name, link, link_spec, own), (channel_name, channel, channel_spec, theirs) in itertools.product(
+            links, channels
+        ):
+            if clash := set(own) & set(theirs):
+                raise ConfigurationError(
+                    f"{sorted(clash)} is swept both in transceiver {name} and channel {channel_name}"
+                )
+            recipe = json.dumps([link.recipe(), channel.recipe()], sort_keys=True)
+            digest = hashlib.sha256(recipe.encode()).hexdigest()
+            points.append(Point(name, channel_name, {**own, **theirs}, link_spec, channel_spec, digest))
+        return points
+
+    @cached_property
+    def axes(self) -> dict[str, list[Any]]:
+        """Column of each swept parameter -> its values in order."""
+        values: dict[str, dict] = {}
+        for point in self.points:
+            for axis, value in point.parameters.items():
+                values.setdefault(axis, {})[json.dumps(plain(value))] = value
+        return {axis: list(seen.values()) for axis, seen in values.items()}
+
+    def resolved(self) -> dict:
+        """Return the experiment as plain data with every default spelt out; `load` takes it back."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["metrics"] = [_without_version(metric.recipe()) for metric in self.metrics]
+        return plain(data)
+
+    def kept(self, image_index: int, realisation: int) -> bool:
+        """Say whether a reconstruction stays on disk."""
+        return self.keep == "all" or (realisation == 0 and image_index < self.keep)
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Read an experiment from a YAML file, or take it as plain data.
+
+    Args:
+        source: the file or the data.
+        overrides: `a.b.c` -> value, set before anything is checked.
+
+    Raises:
+        ConfigurationError: one line that says where in the file and what is wrong.
+    """
+    where = "experiment" if isinstance(source, Mapping) else str(source)
+    data = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source))
+    for path, value in (overrides or {}).items():
+        data = _overridden(data, path.split("."), value)
+    known = [f.name for f in fields(Experiment)]
+    for key in data:
+        if key not in known:
+            raise ConfigurationError(f"{where}: no such key: {unknown_key(str(key), known)}")
+    experiment = build(Experiment, data, where)
+    try:
+        _ = experiment.points  # an impossible point is an error now, not hours later
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+    return experiment
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file that holds a mapping."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: is no experiment: it must have keys such as transceivers and metrics")
+    return data
+
+
+def _variants(
+    kind: type, section: str, entries: Mapping[str, Any], shared: Mapping[str, list]
+) -> list[tuple[str, Any, dict, dict]]:
+    """Return (name, object, its description, swept values) of each entry with each combination of its axes."""
+    found = []
+    for name, entry in entries.items():
+        where = f"{section}.{name}"
+        own = dict(entry.get("sweep") or {}) if isinstance(entry, Mapping) else {}
+        if isinstance(entry, Mapping) and (extra := set(entry) - {"class_path", "init_args", "sweep"}):
+            raise ConfigurationError(
+                f"{where}: no such key: {unknown_key(extra.pop(), ['class_path', 'init_args', 'sweep'])}"
+            )
+        for axis, values in own.items():
+            _check_axis(f"{where}.sweep.{axis}", values)
+        axes = {**shared, **own}
+        for values in itertools.product(*axes.values()):
+            try:
+                spec = {k: v for k, v in as_spec(entry).items() if k != "sweep"}
+                for axis, value in zip(axes, values):
+                    spec = with_argument(spec, axis, value)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{where}: {error}") from None
+            found.append((name, build(kind, spec, where), spec, dict(zip(axes, values))))
+    return found
+
+
+def _check_axis(where: str, values: Any) -> None:
+    if not isinstance(values, list) or not values:
+        raise ConfigurationError(f"{where}: expected a list of values, got {values!r}")
+
+
+def _overridden(data: Any, path: list[str], value: Any) -> dict:
+    """Return `data` with the value at `path` set. A key that holds dots itself (`channel.snr_db`) is met whole."""
+    if not isinstance(data, Mapping):
+        data = {}
+    for length in range(len(path), 0, -1):
+        key = ".".join(path[:length])
+        if key in data:
+            rest = path[length:]
+            return {**data, key: _overridden(data[key], rest, value) if rest else value}
+    key, *rest = path
+    return {**data, key: _overridden({}, rest, value) if rest else value}
+
+
+def _without_version(recipe: dict) -> dict:
+    return {"class_path": recipe["class_path"], "init_args": recipe["init_args"]}

@@ -1,0 +1,131 @@
+"""The results of a run as a table: one row per transceiver, channel, point, image and realisation."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from semcomm.channels import Channel
+from semcomm.component import plain
+from semcomm.ledger import Ledger
+from semcomm.memo import write_whole
+from semcomm.sweep.configuration import build
+from semcomm.sweep.engine import metric_key
+from semcomm.sweep.experiment import Experiment
+from semcomm.sweep.store import LEDGER, Store, StoredImage, on_disk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARQUET, CSV = "results.parquet", "results.csv"
+COUNTS = ["symbol_power", "block_errors", "blocks", "decode_failed", "infeasible"]
+NAMES = ["transceiver", "channel", "image", "realisation"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found.
+
+    Attributes:
+        experiment: what was run.
+        table: a pandas table; `NAMES`, the swept parameters, `snr_db`, the rates, the ledger, what the links say, the
+            metrics, and the seconds spent. Costs that do not exist (source bits of an analog link) are NaN.
+        folder: of the run.
+        images: name -> the picture as it was when the run began.
+        reconstructions: (number of the point, image, realisation) -> hash of its pixels; the picture is on disk where
+            the experiment keeps it.
+    """
+
+    experiment: Experiment
+    table: "pd.DataFrame"
+    folder: Path
+    images: dict[str, StoredImage]
+    reconstructions: dict[tuple[int, str, int], str]
+
+
+def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> Results:
+    """Look every planned row up in the store; those not there yet are left out."""
+    import pandas as pd
+
+    receptions = dict(store.read_receptions())
+    scores = store.scores()
+    metrics = [(metric.name, metric_key(metric)) for metric in experiment.metrics]
+    snrs = _snrs(experiment)
+    rows, reconstructions = [], {}
+    for number, point in enumerate(experiment.points):
+        for image in images:
+            for realisation in range(experiment.realisations):
+                key = point.reception_key(image.hash, experiment.seed, realisation)
+                if key not in receptions:
+                    continue
+                found = receptions[key]
+                reconstructions[number, image.name, realisation] = found.reconstruction
+                values = [scores.get((image.hash, found.reconstruction, m)) for _, m in metrics]
+                rows.append(
+                    {
+                        "transceiver": point.transceiver,
+                        "channel": point.channel,
+                        "image": image.name,
+                        "realisation": realisation,
+                        **{axis: label(value) for axis, value in point.parameters.items()},
+                        "snr_db": snrs[number],
+                        **found.ledger,
+                        **{name: found.info.get(name) for name in COUNTS},
+                        **{k: v for k, v in found.info.items() if k not in COUNTS},
+                        **{name: v[0] if v else None for (name, _), v in zip(metrics, values)},
+                        "transmit_seconds": found.seconds,
+                        "score_seconds": sum(v[1] for v in values if v),
+                    }
+                )
+    table = pd.DataFrame(rows, columns=_columns(experiment, rows))
+    numbers = ["snr_db", *_RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
+    table = table.astype({name: "float64" for name in numbers if name in table})
+    table = table.assign(**_rates(table))
+    return Results(experiment, table, store.folder, {image.name: image for image in images}, reconstructions)
+
+
+def export(results: Results, folder: Path) -> Results:
+    """Write the table as Parquet and CSV, whole or not at all."""
+    buffer = BytesIO()
+    results.table.to_parquet(buffer, index=False)
+    with on_disk(folder):
+        write_whole(folder / PARQUET, buffer.getvalue())
+        write_whole(folder / CSV, results.table.to_csv(index=False).encode())
+    return results
+
+
+def label(value: Any) -> Any:
+    """Return a swept value as it stands in a column: numbers and texts as they are, classes by name and arguments."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    value = plain(value)
+    if isinstance(value, dict) and "class_path" in value:
+        arguments = ", ".join(f"{k}={label(v)}" for k, v in (value.get("init_args") or {}).items())
+        return f"{value['class_path'].rsplit('.', 1)[-1]}({arguments})"
+    return json.dumps(value)
+
+
+_RATES = ["bpp", "cbr", "total_bpp", "code_rate"]
+
+
+def _rates(table: "pd.DataFrame") -> dict[str, Any]:
+    """Return the columns that follow from the ledger's; `Ledger` alone knows how."""
+    ledger = Ledger(**{name: torch.tensor(table[name].to_numpy(dtype="float64")) for name in LEDGER})
+    return {name: getattr(ledger, name).numpy() for name in _RATES}
+
+
+def _columns(experiment: Experiment, rows: list[dict]) -> list[str]:
+    metrics = [metric.name for metric in experiment.metrics]
+    ends = [*metrics, "transmit_seconds", "score_seconds"]
+    first = [*NAMES, *experiment.axes, "snr_db", *_RATES, *LEDGER, *COUNTS]
+    middle = [name for row in rows for name in row]
+    return list(dict.fromkeys([*first, *(name for name in dict.fromkeys(middle) if name not in ends), *ends]))
+
+
+def _snrs(experiment: Experiment) -> list[float]:
+    """Return the nominal SNR of each point."""
+    return [build(Channel, point.channel_spec, point.channel).snr_db for point in experiment.points]

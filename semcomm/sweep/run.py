@@ -1,0 +1,250 @@
+"""Running an experiment: plan what is missing, have it done, write the results."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from semcomm.errors import ConfigurationError, ImageError, RunError
+from semcomm.images import content_hash
+from semcomm.memo import write_whole
+from semcomm.sweep.engine import Task, metric_key
+from semcomm.sweep.executors import run_tasks
+from semcomm.sweep.experiment import Experiment, load
+from semcomm.sweep.results import Results, collect, export
+from semcomm.sweep.store import Reconstructions, Store, StoredImage, environment, locked
+
+EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, in tasks: planned batches over one point."""
+
+    done: int
+    total: int
+
+
+def run(
+    experiment: Experiment | Mapping[str, Any] | str | Path,
+    out: str | Path,
+    workers: int = 1,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Results:
+    """Run an experiment, or the rest of it, and return its results.
+
+    Everything finished is kept at once, so a run that was stopped, however, goes on when it is run again. A finished
+    run takes more metrics, transceivers, channels, swept values and realisations, and computes only those.
+
+    Args:
+        experiment: an `Experiment`, its plain data, or a file.
+        out: folder of the run.
+        workers: processes of one thread each; 1 uses this process.
+        on_progress: told after each task.
+        on_note: told what the user should know, such as a picture that is left out.
+
+    Raises:
+        RunError: when the folder is in use, cannot be written, or holds another experiment.
+        ConfigurationError: when the experiment makes no sense.
+        ImageError: when a picture cannot be used and `images.on_error` is `raise`.
+        MetricError: when a metric is not defined for the pictures' size.
+    """
+    if not isinstance(experiment, Experiment):
+        experiment = load(experiment)
+    if workers < 1:
+        raise ConfigurationError(f"workers is {workers}; it must be at least 1")
+    folder = Path(out)
+    with locked(folder):
+        store = Store(folder)
+        try:
+            _check_same(store, experiment)
+            images = _planned_images(store, experiment, on_note)
+            _describe(store, experiment)
+            tasks, total = _tasks(store, experiment, images)
+            on_progress(Progress(0, total))
+            for number, done in enumerate(run_tasks(experiment, images, folder, tasks, workers), 1):
+                store.add(done.receptions, done.scores)
+                on_progress(Progress(number, total))
+            return export(collect(experiment, store, images), folder)
+        except KeyboardInterrupt:
+            export(collect(experiment, store, images), folder)
+            raise
+        finally:
+            store.close()
+
+
+def open_results(out: str | Path) -> Results:
+    """Return the results in the folder of a run, finished or not.
+
+    Raises:
+        RunError: when there is no run in it.
+    """
+    folder = Path(out)
+    if not (folder / "results.sqlite").exists():
+        raise RunError(f"{folder}: there is no run in this folder")
+    store = Store(folder)
+    try:
+        experiment = load(store.meta("experiment") or {})
+        images = [image for image in store.images().values() if image.fault is None]
+        return collect(experiment, store, images)
+    finally:
+        store.close()
+
+
+def default_workers() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str], None]) -> list[StoredImage]:
+    """Return the usable pictures in order, hashing those that the run does not know yet."""
+    known = store.images()
+    planned = []
+    for name, path in experiment.images.files().items():
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+        before = known.get(name)
+        if before and (before.path, before.bytes, before.modified) == (str(path), stat.st_size, stat.st_mtime_ns):
+            planned.append(before)
+            continue
+        try:
+            image = experiment.images.load(path)
+            digest, height, width, fault = content_hash(image), *image.shape[1:], None
+        except ImageError as error:
+            if experiment.images.on_error == "raise":
+                raise ImageError(f"{error} (images.on_error: skip leaves such pictures out)") from None
+            digest, height, width, fault = "", 0, 0, str(error)
+        if before and before.hash != digest:
+            raise RunError(
+                f"{path}: is not the picture that this run began with. Put that one back, or start a run in a new "
+                "folder"
+            )
+        planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
+    store.add_images(planned)
+    for image in planned:
+        if image.fault is not None:
+            on_note(f"left out: {image.fault}")
+    usable = [image for image in planned if image.fault is None]
+    if not usable:
+        raise ImageError(f"{experiment.images.path}: none of its {len(planned)} pictures can be used")
+    for metric in experiment.metrics:
+        for height, width in {(image.height, image.width) for image in usable}:
+            shape = torch.empty(1, 3, height, width, device="meta")
+            metric.check(shape, shape)
+    return usable
+
+
+def _tasks(store: Store, experiment: Experiment, images: Sequence[StoredImage]) -> tuple[Iterator[Task], int]:
+    """Return the tasks of which anything is missing, batch by batch, and how many they are."""
+    received, scores = store.receptions(), store.scores()
+    metrics = [metric_key(metric) for metric in experiment.metrics]
+    kept = Reconstructions(store.folder)
+    batches = plan_batches(images, experiment.batch_size)
+
+    def tasks() -> Iterator[Task]:
+        for batch in batches:
+            for number, point in enumerate(experiment.points):
+                for realisation in range(experiment.realisations):
+                    found = []
+                    for i in batch:
+                        key = received.get(point.reception_key(images[i].hash, experiment.seed, realisation))
+                        if key and experiment.kept(i, realisation) and not kept.path(key).exists():
+                            key = None
+                        found.append(key)
+                    missing = {
+                        metric: tuple(
+                            n for n, i in enumerate(batch) if (images[i].hash, found[n], metric) not in scores
+                        )
+                        for metric in metrics
+                    }
+                    if None in found or any(missing.values()):
+                        yield Task(number, realisation, batch, tuple(found), missing)
+
+    return tasks(), sum(1 for _ in tasks())
+
+
+def plan_batches(images: Sequence[StoredImage], batch_size: int) -> list[tuple[int, ...]]:
+    """Cut the images, in order, into batches of one size each; this depends on nothing but the experiment."""
+    batches = []
+    for _, group in groupby(range(len(images)), key=lambda i: (images[i].height, images[i].width)):
+        indices = tuple(group)
+        batches += [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
+    return batches
+
+
+def _describe(store: Store, experiment: Experiment) -> None:
+    """Put the resolved experiment and the machine beside the results."""
+    resolved = experiment.resolved()
+    store.set_meta("experiment", resolved)
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    write_whole(store.folder / EXPERIMENT, text.encode())
+    write_whole(store.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())
+
+
+def _check_same(store: Store, experiment: Experiment) -> None:
+    """Refuse a folder that holds another experiment, unless this one only adds to it.
+
+    Raises:
+        RunError: naming the key that differs.
+    """
+    before = store.meta("experiment")
+    if before is None:
+        return
+    difference = _difference(before, experiment.resolved())
+    if difference:
+        key, old, new = difference
+        raise RunError(
+            f"{store.folder}: holds another experiment: {key} was {old!r} and is now {new!r}. A run takes more metrics, "
+            "transceivers, channels, swept values and realisations; for other changes use a new folder"
+        )
+
+
+def _difference(before: dict, now: dict) -> tuple[str, Any, Any] | None:
+    """Return the first key that changed otherwise than by an addition, with its old and new value."""
+    for key in ("images", "seed", "batch_size"):
+        if before[key] != now[key]:
+            for name in before[key] if isinstance(before[key], dict) else ():
+                if before[key][name] != now[key].get(name):
+                    return f"{key}.{name}", before[key][name], now[key].get(name)
+            return key, before[key], now[key]
+    if now["realisations"] < before["realisations"]:
+        return "realisations", before["realisations"], now["realisations"]
+    for metric in before["metrics"]:
+        if metric not in now["metrics"]:
+            return "metrics", metric["class_path"].rsplit(".", 1)[-1], None
+    if found := _axes_difference("sweep", before["sweep"], now["sweep"]):
+        return found
+    for section in ("transceivers", "channels"):
+        for name, entry in before[section].items():
+            now_entry = now[section].get(name)
+            if now_entry is None:
+                return f"{section}.{name}", entry, None
+            old, new = _split(entry), _split(now_entry)
+            if old[0] != new[0]:
+                return f"{section}.{name}", old[0], new[0]
+            if found := _axes_difference(f"{section}.{name}.sweep", old[1], new[1]):
+                return found
+    return None
+
+
+def _split(entry: Any) -> tuple[Any, dict]:
+    if isinstance(entry, str):
+        return {"class_path": entry}, {}
+    return {k: v for k, v in entry.items() if k != "sweep"}, entry.get("sweep") or {}
+
+
+def _axes_difference(where: str, before: dict, now: dict) -> tuple[str, Any, Any] | None:
+    for axis in [*before, *now]:
+        old, new = before.get(axis), now.get(axis)
+        if old is None or new is None or any(value not in new for value in old):
+            return f"{where}.{axis}", old, new
+    return None

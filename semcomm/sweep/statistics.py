@@ -1,0 +1,164 @@
+"""Curves with confidence intervals, and how two curves compare.
+
+Means are over images of means over realisations. Confidence intervals are bootstrapped in two levels: images are
+resampled, then realisations within each of them. Values that are infinite (the PSNR of identical images) or missing are
+left out of the mean and counted apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from semcomm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+RATIOS = {"bler": ("block_errors", "blocks"), "ber": ("bit_errors", "bits")}
+"""Quantities that are a ratio of sums rather than a mean."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its confidence interval.
+
+    Attributes:
+        mean: over images.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        count: how many values went into it.
+        infinite: how many infinite ones were left out.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    infinite: int
+
+
+def estimate(values: np.ndarray, weights: np.ndarray | None = None, resamples: int = RESAMPLES) -> Estimate:
+    """Return the mean of `values` [images, realisations] with its bootstrap interval (percentiles; a fixed seed).
+
+    Args:
+        values: NaN where there is none. With `weights`, the numerators of a ratio of sums.
+        weights: denominators, alike; the estimate is then sum(values) / sum(weights).
+        resamples: how many.
+    """
+    infinite = int(np.isinf(values).sum())
+    usable = np.isfinite(values)
+    weights = np.ones_like(values) if weights is None else weights
+    usable &= np.isfinite(weights)
+    above, below = np.where(usable, values, 0.0), np.where(usable, weights, 0.0)
+    if not below.sum():
+        return Estimate(np.nan, np.nan, np.nan, 0, infinite)
+    rng = np.random.default_rng(0)
+    images, realisations = values.shape
+    rows = rng.integers(images, size=(resamples, images, 1))
+    columns = rng.integers(realisations, size=(resamples, images, realisations))
+    with np.errstate(invalid="ignore"):
+        means = above[rows, columns].sum((1, 2)) / below[rows, columns].sum((1, 2))
+    low, high = np.nanquantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(float(above.sum() / below.sum()), float(low), float(high), int(usable.sum()), infinite)
+
+
+def curves(table: "pd.DataFrame", x: str, y: str, by: Sequence[str]) -> "pd.DataFrame":
+    """Return one row per point of each curve: `by`, `x`, `mean`, `low`, `high`, `count`, `infinite`.
+
+    Args:
+        table: the results.
+        x: a column; where it is measured (`bpp`), points are told apart by the swept parameters and its mean is taken.
+        y: a column, or `bler` or `ber`.
+        by: columns that tell curves apart; those beside them and `x` that tell points apart must be among them, or the
+            points would be averaged together.
+
+    Raises:
+        ConfigurationError: for a column that is not there.
+    """
+    import pandas as pd
+
+    above, below = RATIOS.get(y, (y, None))
+    for column in [x, above, *([below] if below else []), *by]:
+        if column not in table:
+            raise ConfigurationError(f"there is no column {column!r}; the results have {', '.join(table.columns)}")
+    rows = []
+    for keys, group in table.groupby([*by, *([x] if x not in by else [])], dropna=False, sort=False):
+        found = estimate(_matrix(group, above), _matrix(group, below) if below else None)
+        named = dict(zip([*by, x], keys))
+        rows.append({**named, **vars(found)})
+    frame = pd.DataFrame(rows, columns=[*by, x, "mean", "low", "high", "count", "infinite"])
+    return frame.sort_values([*by, x], kind="stable", ignore_index=True)
+
+
+def _matrix(group: "pd.DataFrame", column: str) -> np.ndarray:
+    values = group.assign(**{column: group[column].astype("float64")})
+    return values.pivot_table(
+        index="image", columns="realisation", values=column, aggfunc="first", dropna=False
+    ).to_numpy(dtype="float64")
+
+
+def bd_rate(
+    rate: Sequence[float], quality: Sequence[float], to_rate: Sequence[float], to_quality: Sequence[float]
+) -> float:
+    """Return how many per cent more rate the first curve needs than the second at equal quality (Bjøntegaard delta).
+
+    Mean difference of log rate over the shared range of quality, by piecewise cubic interpolation (PCHIP; VCEG-M33 and
+    VCEG-AI11). Negative is better.
+
+    Raises:
+        ConfigurationError: when the curves share no range of quality or a curve is not monotonic.
+    """
+    area = _mean_gap(quality, np.log(rate), to_quality, np.log(to_rate))
+    return float(100 * np.expm1(area))
+
+
+def bd_quality(
+    rate: Sequence[float], quality: Sequence[float], to_rate: Sequence[float], to_quality: Sequence[float]
+) -> float:
+    """Return by how much the first curve's quality exceeds the second's at equal rate, on average over log rate (BD-PSNR).
+
+    Raises:
+        ConfigurationError: when the curves share no range of rate.
+    """
+    return _mean_gap(np.log(rate), quality, np.log(to_rate), to_quality)
+
+
+def _mean_gap(x: Sequence[float], y: Sequence[float], to_x: Sequence[float], to_y: Sequence[float]) -> float:
+    """Return the mean of y - to_y over the range of x that both have."""
+    from scipy.interpolate import PchipInterpolator
+
+    pieces, low, high = [], -np.inf, np.inf
+    for xs, ys in ((x, y), (to_x, to_y)):
+        order = np.argsort(xs)
+        xs, ys = np.asarray(xs, dtype=float)[order], np.asarray(ys, dtype=float)[order]
+        if len(xs) < 2 or not (np.diff(xs) > 0).all() or not (np.isfinite(xs) & np.isfinite(ys)).all():
+            raise ConfigurationError(
+                "a Bjøntegaard delta needs two finite points or more that differ in rate and quality"
+            )
+        pieces.append(PchipInterpolator(xs, ys))
+        low, high = max(low, xs[0]), min(high, xs[-1])
+    if low >= high:
+        raise ConfigurationError("the two curves share no range, so there is nothing to compare")
+    first, second = (piece.integrate(low, high) for piece in pieces)
+    return float((first - second) / (high - low))
+
+
+def x_at(x: Sequence[float], y: Sequence[float], level: float) -> float:
+    """Return the smallest x at which the curve reaches `level`, linearly between points; NaN where it never does.
+
+    With x = `snr_db` and a quality as y it gives the SNR at equal quality.
+    """
+    order = np.argsort(x)
+    x, y = np.asarray(x, dtype=float)[order], np.asarray(y, dtype=float)[order]
+    reached = np.nonzero(y >= level)[0]
+    if not len(reached):
+        return float("nan")
+    at = reached[0]
+    if at == 0:
+        return float(x[0])
+    share = (level - y[at - 1]) / (y[at] - y[at - 1])
+    return float(x[at - 1] + share * (x[at] - x[at - 1]))

@@ -1,0 +1,119 @@
+"""Links: what a sweep runs. A `Transceiver` is the one that a researcher writes, as two halves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semcomm.channels import Channel, ChannelOutput
+from semcomm.component import Component
+from semcomm.errors import ConfigurationError
+from semcomm.images import quantise
+from semcomm.ledger import Ledger
+from semcomm.seeds import Seed
+
+Info = Mapping[str, Sequence[Any] | Tensor]
+"""What there is to say about each image of a batch, by name: numbers, booleans and short texts become columns."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a transmitter makes of a batch.
+
+    Attributes:
+        ledger: what it costs.
+        symbols: `complex64` [k] per image, of mean power 1; or None.
+        bits: `uint8` [n] per image; or None. One of the two is given.
+        control: per image, what a control channel carries to the receiver (payload length, constellation, scale
+            factors). The ledger's `side_bits` count it, or the transceiver's documentation says that it is free.
+    """
+
+    ledger: Ledger
+    symbols: list[Tensor] | None = None
+    bits: list[Tensor] | None = None
+    control: list[Any] = field(default_factory=list)
+
+    def sent(self) -> list[Tensor]:
+        """Return the symbols or the bits, whichever there are."""
+        if (self.symbols is None) == (self.bits is None):
+            raise ConfigurationError("a Signal has either symbols or bits")
+        return self.symbols if self.bits is None else self.bits
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What arrived of a batch: the end of every link, whatever it was.
+
+    Attributes:
+        images: reconstructions [B, 3, H, W], values k/255, of the originals' size.
+        ledger: what it cost.
+        info: per image: `block_errors` and `blocks`, `decode_failed`, `symbol_power`, and what the link adds.
+    """
+
+    images: Tensor
+    ledger: Ledger
+    info: dict[str, list[Any]]
+
+
+class Link(Component, ABC):
+    """Anything that turns images into reconstructions at a cost."""
+
+    @abstractmethod
+    def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
+        """Send `images` [B, 3, H, W] over `channel`, with one seed per image."""
+
+
+class Transceiver(Link):
+    """A link of two halves. `receive` sees what a receiver sees: never the images, the noise or the sent symbols."""
+
+    def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
+        """Send `images` [B, 3, H, W] over `channel`, with one seed per image.
+
+        Raises:
+            ConfigurationError: when the halves do not fit the channel or return something else than they promise.
+        """
+        signal = self.send(images, channel.csi(seeds), [seed.generator("send") for seed in seeds])
+        sent = signal.sent()
+        output = channel(sent, seeds)
+        control = signal.control or [None] * len(images)
+        received, info = self.receive(output, control, [seed.generator("receive") for seed in seeds])
+        if received.shape != images.shape:
+            raise ConfigurationError(
+                f"{type(self).__name__}.receive returned images of shape {list(received.shape)}, "
+                f"not {list(images.shape)}"
+            )
+        power = [float((x.abs() ** 2).mean()) if x.is_complex() and len(x) else float("nan") for x in sent]
+        return Reception(
+            images=quantise(received),
+            ledger=signal.ledger.with_pilots(output.pilot_uses),
+            info={"symbol_power": power} | {name: _listed(values) for name, values in info.items()},
+        )
+
+    @abstractmethod
+    def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
+        """Turn `images` [B, 3, H, W] into symbols or bits.
+
+        Args:
+            images: in [0, 1].
+            snr_db: what the channel lets the transmitter know, per image [B]; NaN for nothing.
+            rng: a generator per image, for whatever is random here.
+        """
+
+    @abstractmethod
+    def receive(
+        self, output: ChannelOutput, control: Sequence[Any], rng: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Info]:
+        """Turn what arrived into images [B, 3, H, W] in [0, 1], and what there is to say about each.
+
+        Args:
+            output: what came out of the channel.
+            control: the `control` of the signal, per image.
+            rng: a generator per image, for whatever is random here.
+        """
+
+
+def _listed(values: Sequence[Any] | Tensor) -> list[Any]:
+    return values.tolist() if isinstance(values, Tensor) else list(values)
