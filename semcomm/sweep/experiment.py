@@ -128,6 +128,13 @@ class Experiment:
                 values.setdefault(axis, {})[json.dumps(plain(value))] = value
         return {axis: list(seen.values()) for axis, seen in values.items()}
 
+    @cached_property
+    def channel_axes(self) -> set[str]:
+        """The swept parameters that are the channels'."""
+        shared = {axis.removeprefix(CHANNEL_AXIS) for axis in self.sweep if axis.startswith(CHANNEL_AXIS)}
+        own = [entry.get("sweep") or {} for entry in self.channels.values() if isinstance(entry, Mapping)]
+        return shared.union(*own)
+
     def resolved(self) -> dict:
         """Return the experiment as plain data with every default spelt out; `load` takes it back."""
         data = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -203,8 +203,8 @@ def _check_same(store: Store, experiment: Experiment) -> None:
     if difference:
         key, old, new = difference
         raise RunError(
-            f"{store.folder}: holds another experiment: {key} was {old!r} and is now {new!r}. A run takes more metrics, "
-            "transceivers, channels, swept values and realisations; for other changes use a new folder"
+            f"{store.folder}: holds another experiment: {key} was {old!r} and is now {new!r}. A run takes more "
+            "metrics, transceivers, channels, swept values and realisations; for other changes use a new folder"
         )
 
 

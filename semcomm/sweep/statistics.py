@@ -1,12 +1,12 @@
 """Curves with confidence intervals, and how two curves compare.
 
-Means are over images of means over realisations. Confidence intervals are bootstrapped in two levels: images are
+Means are over images and realisations. Confidence intervals are bootstrapped in two levels: images are
 resampled, then realisations within each of them. Values that are infinite (the PSNR of identical images) or missing are
 left out of the mean and counted apart.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,8 @@ from semcomm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from semcomm.sweep.results import Results
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -27,7 +29,7 @@ class Estimate:
     """A mean and its confidence interval.
 
     Attributes:
-        mean: over images.
+        mean: over images and realisations.
         low: lower end of the 95 % interval.
         high: upper end.
         count: how many values went into it.
@@ -66,32 +68,42 @@ def estimate(values: np.ndarray, weights: np.ndarray | None = None, resamples: i
     return Estimate(float(above.sum() / below.sum()), float(low), float(high), int(usable.sum()), infinite)
 
 
-def curves(table: "pd.DataFrame", x: str, y: str, by: Sequence[str]) -> "pd.DataFrame":
-    """Return one row per point of each curve: `by`, `x`, `mean`, `low`, `high`, `count`, `infinite`.
+def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
+    """Return one row per point: `curve`, `transceiver`, `channel`, the swept parameters, `x`, then `Estimate`'s fields.
+
+    A curve runs along `x` where that was swept. Where it was measured (`bpp`), it runs along whatever the transceiver
+    was swept over and each point stands at its mean. Other swept parameters tell curves apart, and are in their names.
 
     Args:
-        table: the results.
-        x: a column; where it is measured (`bpp`), points are told apart by the swept parameters and its mean is taken.
+        results: of a run.
+        x: a column.
         y: a column, or `bler` or `ber`.
-        by: columns that tell curves apart; those beside them and `x` that tell points apart must be among them, or the
-            points would be averaged together.
 
     Raises:
-        ConfigurationError: for a column that is not there.
+        ConfigurationError: for a column that is not there or holds no numbers.
     """
     import pandas as pd
 
+    table, axes = results.table, list(results.experiment.axes)
     above, below = RATIOS.get(y, (y, None))
-    for column in [x, above, *([below] if below else []), *by]:
+    for column in [x, above, *([below] if below else [])]:
         if column not in table:
             raise ConfigurationError(f"there is no column {column!r}; the results have {', '.join(table.columns)}")
+    along = {x} if x in axes else set(axes) - results.experiment.channel_axes
+    fixed = [axis for axis in axes if axis not in along]
     rows = []
-    for keys, group in table.groupby([*by, *([x] if x not in by else [])], dropna=False, sort=False):
+    for keys, group in table.groupby(["transceiver", "channel", *axes], dropna=False, sort=False):
+        named = dict(zip(["transceiver", "channel", *axes], keys))
         found = estimate(_matrix(group, above), _matrix(group, below) if below else None)
-        named = dict(zip([*by, x], keys))
-        rows.append({**named, **vars(found)})
-    frame = pd.DataFrame(rows, columns=[*by, x, "mean", "low", "high", "count", "infinite"])
-    return frame.sort_values([*by, x], kind="stable", ignore_index=True)
+        telling = [
+            f"{axis} {named[axis]:g}" if isinstance(named[axis], float) else f"{axis} {named[axis]}"
+            for axis in fixed
+            if len(results.experiment.axes[axis]) > 1 and axis != x and not pd.isna(named[axis])
+        ]
+        at = named[x] if x in named else group[x].mean()
+        rows.append({"curve": ", ".join([named["transceiver"], *telling]), **named, x: at, **vars(found)})
+    columns = list(dict.fromkeys(["curve", "transceiver", "channel", *axes, x, *(f.name for f in fields(Estimate))]))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _matrix(group: "pd.DataFrame", column: str) -> np.ndarray:
@@ -119,7 +131,7 @@ def bd_rate(
 def bd_quality(
     rate: Sequence[float], quality: Sequence[float], to_rate: Sequence[float], to_quality: Sequence[float]
 ) -> float:
-    """Return by how much the first curve's quality exceeds the second's at equal rate, on average over log rate (BD-PSNR).
+    """Return the mean over log rate of the first curve's quality less the second's at equal rate (BD-PSNR).
 
     Raises:
         ConfigurationError: when the curves share no range of rate.
