@@ -4,8 +4,9 @@ import difflib
 import inspect
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from semcomm.component import Component
@@ -29,6 +30,23 @@ def build(kind: type[T], data: Any, where: str) -> T:
         raise ConfigurationError(f"{where}: {error}") from None
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigurationError(_one_line(str(error), kind, data, where)) from None
+
+
+def command_line(parser: Any, argv: Sequence[str]) -> tuple[Any, Any]:
+    """Return what a jsonargparse parser makes of `argv`: the values as given, and with every class instantiated.
+
+    Raises:
+        ConfigurationError: one line.
+    """
+    import jsonargparse
+
+    _know_components()
+    parser.exit_on_error = False
+    try:
+        values = parser.parse_args(list(argv))
+        return values, parser.instantiate(values)
+    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+        raise ConfigurationError(_one_line(str(error), Component, list(argv), "command line")) from None
 
 
 def as_spec(data: Any) -> dict:
@@ -57,16 +75,17 @@ def unknown_key(key: str, known: list[str]) -> str:
     return f"{key!r}; did you mean {close[0]!r}?" if close else f"{key!r}; known are {', '.join(sorted(known))}"
 
 
+def _know_components() -> None:
+    """Import the project's components: jsonargparse takes a bare class name only for classes that are loaded."""
+    for package in ("channels", "codecs", "metrics", "transceivers"):
+        import_module(f"semcomm.{package}")
+
+
 @lru_cache
 def _parser(kind: type) -> Any:
     import jsonargparse
 
-    # So that a class can be named by its bare name, those of the project have to be known.
-    import semcomm.channels
-    import semcomm.codecs
-    import semcomm.metrics
-    import semcomm.transceivers  # noqa: F401
-
+    _know_components()
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--it", type=kind)
     return parser
@@ -100,7 +119,7 @@ def _one_line(message: str, kind: type, data: Any, where: str) -> str:
 
 def _arguments_of(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
-    cls = getattr(__import__(module, fromlist=[name]), name)
+    cls = getattr(import_module(module), name)
     return list(inspect.signature(cls).parameters)
 
 

@@ -16,7 +16,7 @@ from semcomm.memo import write_whole
 from semcomm.sweep.configuration import build
 from semcomm.sweep.engine import metric_key
 from semcomm.sweep.experiment import Experiment
-from semcomm.sweep.store import LEDGER, Store, StoredImage, on_disk
+from semcomm.sweep.store import LEDGER, Store, StoredImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +92,8 @@ def export(results: Results, folder: Path) -> Results:
     """Write the table as Parquet and CSV, whole or not at all."""
     buffer = BytesIO()
     results.table.to_parquet(buffer, index=False)
-    with on_disk(folder):
-        write_whole(folder / PARQUET, buffer.getvalue())
-        write_whole(folder / CSV, results.table.to_csv(index=False).encode())
+    write_whole(folder / PARQUET, buffer.getvalue())
+    write_whole(folder / CSV, results.table.to_csv(index=False).encode())
     return results
 
 

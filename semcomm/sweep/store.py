@@ -93,7 +93,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with on_disk(folder):
+        with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -118,7 +118,7 @@ class Store:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a note about the run."""
-        with on_disk(self.folder):
+        with _disk(self.folder):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def images(self) -> dict[str, StoredImage]:
@@ -161,7 +161,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with on_disk(self.folder):
+        with _disk(self.folder):
             self._db.execute("BEGIN")
             try:
                 yield
@@ -191,8 +191,7 @@ class Reconstructions:
         if not self.path(key).exists():
             buffer = BytesIO()
             Image.fromarray(to_bytes(image)).save(buffer, format="PNG", compress_level=1)
-            with on_disk(self.folder):
-                write_whole(self.path(key), buffer.getvalue())
+            write_whole(self.path(key), buffer.getvalue())
         return key
 
     def read(self, key: str) -> Tensor | None:
@@ -213,7 +212,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: when another run has it, naming that one.
     """
-    with on_disk(folder):
+    with _disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
     owner = folder / "run.owner"
     lock = FileLock(folder / "run.lock")
@@ -224,8 +223,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder}: is in use by {who}; wait for it, or give this run a folder of its own") from None
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        with on_disk(folder):
-            write_whole(owner, f"process {os.getpid()} on {socket.gethostname()} since {now}".encode())
+        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()} since {now}".encode())
         yield
         owner.unlink(missing_ok=True)
     finally:
@@ -261,7 +259,7 @@ def _processor() -> str:
 
 
 @contextmanager
-def on_disk(folder: Path) -> Iterator[None]:
+def _disk(folder: Path) -> Iterator[None]:
     """Turn what a disk can do to us into one clear message."""
     try:
         yield

@@ -1,0 +1,43 @@
+"""semcomm: send images over noisy channels and judge what arrives by its meaning.
+
+Everything public can be imported from here; nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "semcomm.channels": ("AWGN", "BinarySymmetric", "Channel", "ChannelOutput", "Noiseless", "Rayleigh", "Rician"),
+    "semcomm.codecs": (
+        *("AVIF", "HEIF", "JPEG", "JPEG2000", "JPEGXL", "WebP", "SourceCodec"),
+        *("LDPC5G", "RegularLDPC", "Uncoded", "ChannelCode"),
+        *("QAM", "Constellation"),
+    ),
+    "semcomm.errors": ("ConfigurationError", "DecodeError", "RateError", "SemcommError"),
+    "semcomm.images": ("ImageSet", "read_image", "write_image"),
+    "semcomm.ledger": ("Ledger",),
+    "semcomm.metrics": ("MSE", "MSSSIM", "PSNR", "SSIM", "Metric"),
+    "semcomm.seeds": ("Seed", "seeds_of"),
+    "semcomm.sweep.experiment": ("Experiment", "load"),
+    "semcomm.sweep.report": ("write_report",),
+    "semcomm.sweep.results": ("Results",),
+    "semcomm.sweep.run": ("open_results", "run"),
+    "semcomm.sweep.statistics": ("bd_quality", "bd_rate", "curves", "x_at"),
+    "semcomm.transceivers": (
+        *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
+    ),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'semcomm' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,216 @@
+"""The commands. Each is a few lines: parse, call the library, print."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from semcomm import __version__
+from semcomm.errors import ConfigurationError, SemcommError
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run an experiment file, or the rest of it: table, figures, report."""
+    parser = _parser(run)
+    parser.add_argument("file", help="experiment file (YAML)")
+    parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. images.limit=2")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/ and the file's name)")
+    parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
+    parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
+    arguments = parser.parse_args(argv)
+    from semcomm.sweep.experiment import load
+    from semcomm.sweep.run import default_workers
+    from semcomm.sweep.run import run as run_experiment
+    from semcomm.terminal import note, progress, show
+
+    file = Path(arguments.file)
+    sys.path[:0] = [str(file.resolve().parent), str(Path.cwd())]  # where a user's own classes are
+    experiment = load(file, dict(_assignment(text) for text in arguments.set))
+    out = arguments.out or Path("runs") / file.stem
+    with progress() as on_progress:
+        results = run_experiment(experiment, out, arguments.workers or default_workers(), on_progress, note)
+    show(results)
+    if not arguments.no_report:
+        _report(results)
+
+
+def report(argv: Sequence[str]) -> None:
+    """Draw the figures and write the report of a run, finished or not."""
+    parser = _parser(report)
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    arguments = parser.parse_args(argv)
+    from semcomm.sweep.run import open_results
+
+    _report(open_results(arguments.folder))
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Compare every curve of a run with those of one transceiver."""
+    parser = _parser(compare)
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument("--to", required=True, help="name of the transceiver to compare with")
+    parser.add_argument("--x", default="snr_db", help="snr_db, or bpp or cbr for Bjøntegaard deltas")
+    parser.add_argument("--metric", default="PSNR", help="column to compare")
+    arguments = parser.parse_args(argv)
+    from semcomm.sweep.compare import compare as compare_curves
+    from semcomm.sweep.run import open_results
+    from semcomm.terminal import show_table
+
+    show_table(compare_curves(open_results(arguments.folder), arguments.to, arguments.x, arguments.metric))
+
+
+def transmit(argv: Sequence[str]) -> None:
+    """Send one picture through one transceiver: writes what arrives, prints what it cost and how good it is."""
+    import jsonargparse
+
+    from semcomm.channels import Channel
+    from semcomm.images import read_image, write_image
+    from semcomm.metrics import Metric
+    from semcomm.seeds import seeds_of
+    from semcomm.sweep.configuration import build, command_line
+    from semcomm.terminal import show_pairs
+    from semcomm.transceivers import Link
+
+    parser = jsonargparse.ArgumentParser(prog="semcomm transmit", description=transmit.__doc__)
+    parser.add_argument("image", type=str, help="picture to send")
+    parser.add_argument("--transceiver", type=Link, default=DEFAULT_TRANSCEIVER, help="class; its arguments follow it")
+    parser.add_argument(
+        "--channel", type=Channel, default={"class_path": "AWGN"}, help="class; its arguments follow it"
+    )
+    parser.add_argument("--metrics", type=list[str], default=["PSNR", "SSIM"], help="classes, as [PSNR, SSIM]")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--realisation", type=int, default=0)
+    parser.add_argument("--out", type=str, default="received.png", help="where to write what arrives (PNG)")
+    arguments, made = command_line(parser, argv)
+    metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
+    image = read_image(arguments.image)[None]
+    seeds = seeds_of(image, arguments.seed, arguments.realisation)
+    reception = made.transceiver.transmit(image, made.channel, seeds)
+    write_image(arguments.out, reception.images[0])
+    ledger = reception.ledger
+    counts = ("source_bits", "coded_bits", "channel_uses", "side_bits", "pilot_uses", "bpp", "cbr", "code_rate")
+    show_pairs(
+        {name: getattr(ledger, name).item() for name in counts}
+        | {name: values[0] for name, values in reception.info.items()}
+        | {f"{m.name} {m.unit}".strip(): m(image, reception.images).item() for m in metrics}
+        | {"received": arguments.out}
+    )
+
+
+DEFAULT_TRANSCEIVER: dict[str, Any] = {
+    "class_path": "Separate",
+    "init_args": {
+        "source": "JPEG2000",
+        "code": "LDPC5G",
+        "constellation": "adaptive",
+        "channel_uses_per_pixel": 0.25,
+    },
+}
+
+
+def score(argv: Sequence[str]) -> None:
+    """Score reconstructions against references: two pictures, or two folders with the same names in them."""
+    parser = _parser(score)
+    parser.add_argument("reference", type=Path)
+    parser.add_argument("reconstruction", type=Path)
+    parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per pair")
+    arguments = parser.parse_args(argv)
+    from semcomm.metrics import Metric
+    from semcomm.scoring import score_files
+    from semcomm.sweep.configuration import build
+    from semcomm.terminal import show_table
+
+    metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
+    table = score_files(arguments.reference, arguments.reconstruction, metrics)
+    if arguments.json:
+        print(table.to_json(orient="records", indent=2))
+    else:
+        show_table(table)
+
+
+def thresholds(argv: Sequence[str]) -> None:
+    """Measure the SNR that each constellation and code rate needs, for adaptive modulation."""
+    parser = _parser(thresholds)
+    parser.add_argument("--out", type=Path, default=Path("thresholds.json"), help="file to write")
+    parser.add_argument("--rates", type=float, nargs="+", default=[1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6])
+    parser.add_argument("--constellations", nargs="+", default=["bpsk", "qpsk", "16qam", "64qam", "256qam"])
+    parser.add_argument("--payload-bits", type=int, nargs="+", default=[512, 2048, 8192])
+    parser.add_argument("--errors", type=int, default=100, help="block errors to wait for at each SNR")
+    arguments = parser.parse_args(argv)
+    from semcomm.codecs import LDPC5G
+    from semcomm.transceivers.thresholds import measure
+
+    codes = [LDPC5G(rate) for rate in arguments.rates]
+    measure(codes, arguments.constellations, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    command.__name__: command for command in (run, report, compare, transmit, score, thresholds)
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for an error, 2 for wrong usage, 130 when stopped."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["--version"]:
+        print(__version__)
+        return 0
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f"semcomm: there is no command {argv[0]!r}\n\n{_usage()}", file=sys.stderr)
+        return 2
+    try:
+        COMMANDS[argv[0]](argv[1:])
+    except SemcommError as error:
+        print(f"semcomm: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("semcomm: stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _usage() -> str:
+    lines = [f"  {name:<12}{command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: semcomm COMMAND ...",
+            "",
+            "Simulate semantic communication: send images over noisy channels and judge what arrives by its meaning.",
+            "",
+            *lines,
+            "",
+            "semcomm COMMAND --help says more. semcomm --version prints the version.",
+        ]
+    )
+
+
+def _parser(command: Callable) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"semcomm {command.__name__}", description=command.__doc__)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ConfigurationError(f"{text!r}: expected KEY=VALUE, as in images.limit=2 or sweep.channel.snr_db=[0,5,10]")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{text!r}: the value cannot be read as YAML") from None
+
+
+def _report(results: Any) -> None:
+    from semcomm.sweep.figures import draw
+    from semcomm.sweep.report import write_report
+
+    draw(results, results.folder / "figures")
+    print(f"report: {write_report(results, results.folder / 'report.html')}")
