@@ -1,6 +1,24 @@
 """Codecs: image <-> bytes (`source`), bits <-> coded bits (`ldpc`), bits <-> symbols (`qam`)."""
 
 from semcomm.codecs.base import ChannelCode, Constellation, Decoded, SourceCodec
+from semcomm.codecs.ldpc import LDPC5G, RegularLDPC
 from semcomm.codecs.qam import QAM
+from semcomm.codecs.source import AVIF, HEIF, JPEG, JPEG2000, JPEGXL, WebP
+from semcomm.codecs.uncoded import Uncoded
 
-__all__ = ["QAM", "ChannelCode", "Constellation", "Decoded", "SourceCodec"]
+__all__ = [
+    "AVIF",
+    "HEIF",
+    "JPEG",
+    "JPEG2000",
+    "JPEGXL",
+    "LDPC5G",
+    "QAM",
+    "ChannelCode",
+    "Constellation",
+    "Decoded",
+    "RegularLDPC",
+    "SourceCodec",
+    "Uncoded",
+    "WebP",
+]
