@@ -22,10 +22,10 @@ from semcomm.codecs.ldpc.rate_matching import CircularBuffer, recover
 LEVELS_PER_UNIT = 8
 OFFSET = int16(LEVELS_PER_UNIT // 2)
 LARGEST_MESSAGE = int16(127)
-LARGEST_CHANNEL_LLR = 127.0
+LARGEST_CHANNEL_LLR = np.float32(127)
 """In natural units. With 8 levels in each, and at most 127 per edge, a posterior stays far inside 16 bits."""
 
-RUN = 32
+RUN = 16
 """Runs are padded to a multiple of this many elements, so that the vector loops have no remainder."""
 
 LANE_ELEMENTS = 64
@@ -120,26 +120,24 @@ def _load(word_llr, schedule, lane, lanes, stride, posterior):
     Inside the decoder a positive number means 0, so that signs multiply as parities add.
     """
     size = schedule.lifting_size
+    limit = np.float32(LEVELS_PER_UNIT) * LARGEST_CHANNEL_LLR
     for column in range(len(schedule.rotation)):
         source = word_llr[column * size : (column + 1) * size]
-        rotation = schedule.rotation[column]
         start = column * stride + lane
-        head = posterior[start : start + (size - rotation) * lanes : lanes]
-        for z in range(size - rotation):
-            head[z] = _quantised(source[rotation + z])
-        tail = posterior[start + (size - rotation) * lanes : start + size * lanes : lanes]
-        for z in range(rotation):
-            tail[z] = _quantised(source[z])
-        whole = posterior[start : start + size * lanes : lanes]
+        once = posterior[start : start + size * lanes : lanes]
         again = posterior[start + size * lanes : start + 2 * size * lanes : lanes]
+        kept = size - schedule.rotation[column]
         for z in range(size):
-            again[z] = whole[z]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _quantised(llr):
-    limit = np.float32(LEVELS_PER_UNIT * LARGEST_CHANNEL_LLR)
-    return int16(np.rint(min(max(np.float32(-LEVELS_PER_UNIT) * llr, -limit), limit)))
+            level = np.rint(min(max(np.float32(-LEVELS_PER_UNIT) * source[z], -limit), limit))
+            source[z] = level
+        head, tail = source[size - kept :], source[: size - kept]
+        for z in range(len(head)):
+            once[z] = int16(head[z])
+        rest = once[kept:]
+        for z in range(len(tail)):
+            rest[z] = int16(tail[z])
+        for z in range(size):
+            again[z] = once[z]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -208,12 +206,18 @@ def _check(schedule, lanes, run, stride, posterior, sign, holds):
 def _read(posterior, schedule, lane, lanes, stride, bits):
     """Write a word's information bits and return whether each of them is decided."""
     size = schedule.lifting_size
-    decided = True
+    undecided = 0
     for column in range((len(bits) + size - 1) // size):
+        target = bits[column * size : (column + 1) * size]
         rotation = schedule.rotation[column]
         start = column * stride + lane
-        for z in range(min(size, len(bits) - column * size)):
-            value = posterior[start + ((z - rotation) % size) * lanes]
-            decided &= value != 0
-            bits[column * size + z] = value < 0
-    return decided
+        # The buffer holds bit (z + rotation) mod Z at z: first those before the rotation, then those after it.
+        before = posterior[start + (size - rotation) * lanes : start + size * lanes : lanes]
+        for z in range(min(rotation, len(target))):
+            target[z] = before[z] < 0
+            undecided += before[z] == 0
+        after = posterior[start : start + (size - rotation) * lanes : lanes]
+        for z in range(len(target) - rotation):
+            target[rotation + z] = after[z] < 0
+            undecided += after[z] == 0
+    return undecided == 0

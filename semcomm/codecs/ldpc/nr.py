@@ -65,7 +65,7 @@ class LDPC5G(ChannelCode):
         Raises:
             RateError: when that is zero, or leaves no redundancy beside the CRC.
         """
-        payload_bits = math.floor(self.rate * coded_bits + 1e-9)  # so that 0.29 · 100 is 29
+        payload_bits = self._most(coded_bits)
         if payload_bits < 1:
             raise RateError(f"No payload bit fits into {coded_bits} coded bits at rate {self.rate}: send more.")
         block_lengths(segment(payload_bits, coded_bits), coded_bits, 1)
@@ -75,8 +75,8 @@ class LDPC5G(ChannelCode):
         """Encode `bits`, `uint8` [n], into `uint8` [coded_bits].
 
         Raises:
-            RateError: when `bits` are none or more than `payload_bits(coded_bits)`, or `coded_bits` are not a whole
-                number of symbols.
+            RateError: when `bits` are none or more than the rate allows, when `coded_bits` are not a whole number of
+                symbols, or too few for the CRC.
         """
         plan = self._plan(len(bits), coded_bits, bits_per_symbol)
         sent = np.empty(coded_bits, np.uint8)
@@ -114,11 +114,14 @@ class LDPC5G(ChannelCode):
         shares = torch.from_numpy(plan.segmentation.payload_shares())
         return Decoded(torch.from_numpy(payload), torch.from_numpy(block_ok & decided), shares)
 
+    def _most(self, coded_bits: int) -> int:
+        return math.floor(self.rate * coded_bits + 1e-9)  # so that 0.29 · 100 is 29
+
     def _plan(self, payload_bits: int, coded_bits: int, bits_per_symbol: int) -> "_Plan":
-        most = self.payload_bits(coded_bits)
-        if not 1 <= payload_bits <= most:
+        if not 1 <= payload_bits <= self._most(coded_bits):
             raise RateError(
-                f"{payload_bits} payload bits: at rate {self.rate}, {coded_bits} coded bits carry 1 to {most}."
+                f"{payload_bits} payload bits do not fit: at rate {self.rate}, {coded_bits} coded bits carry "
+                f"1 to {self._most(coded_bits)}."
             )
         return _plan(payload_bits, coded_bits, bits_per_symbol)
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from numba import njit
 
 
@@ -29,13 +30,13 @@ def match(word, buffer, sent):
     position = buffer.start
     symbols = len(sent) // buffer.bits_per_symbol
     for row in range(buffer.bits_per_symbol):
-        for symbol in range(symbols):
-            sent[symbol * buffer.bits_per_symbol + row] = word[position]
-            position += 1
-            if position == buffer.filler_start:
-                position = buffer.filler_end
-            if position == buffer.end:
-                position = buffer.start
+        target = sent[row :: buffer.bits_per_symbol]
+        done = 0
+        while done < symbols:
+            count = min(symbols - done, _run_length(position, buffer))
+            target[done : done + count] = word[position : position + count]
+            done += count
+            position = _next_run(position + count, buffer)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -48,13 +49,27 @@ def recover(llr, buffer, largest, word_llr):
     position = buffer.start
     symbols = len(llr) // buffer.bits_per_symbol
     for row in range(buffer.bits_per_symbol):
-        for symbol in range(symbols):
-            value = llr[symbol * buffer.bits_per_symbol + row]
-            if value == value:
-                word_llr[position] += min(max(value, -largest), largest)
-            position += 1
-            if position == buffer.filler_start:
-                position = buffer.filler_end
-            if position == buffer.end:
-                position = buffer.start
+        source = llr[row :: buffer.bits_per_symbol]
+        done = 0
+        while done < symbols:
+            count = min(symbols - done, _run_length(position, buffer))
+            heard, target = source[done : done + count], word_llr[position : position + count]
+            for i in range(count):
+                value = heard[i]
+                value = value if value == value else np.float32(0.0)
+                target[i] += min(max(value, -largest), largest)
+            done += count
+            position = _next_run(position + count, buffer)
     word_llr[buffer.filler_start : buffer.filler_end] = -largest
+
+
+@njit(cache=True, nogil=True)
+def _run_length(position, buffer):
+    return (buffer.filler_start if position < buffer.filler_start else buffer.end) - position
+
+
+@njit(cache=True, nogil=True)
+def _next_run(position, buffer):
+    if position == buffer.filler_start:
+        position = buffer.filler_end
+    return buffer.start if position == buffer.end else position

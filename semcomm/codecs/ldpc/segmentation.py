@@ -9,8 +9,9 @@ from semcomm.codecs.ldpc.base_graphs import choose_base_graph, choose_lifting_si
 from semcomm.codecs.ldpc.crc import CRC16, CRC24A, CRC24B, Crc, attach_crc, crc_holds
 from semcomm.errors import RateError
 
-HIGHEST_BLOCK_RATE = 0.95
-"""Above it, CRC included, a receiver need not decode (3GPP TS 38.214, 5.1.3)."""
+HIGHEST_BLOCK_RATE = {1: 0.95, 2: 0.90}
+"""For each base graph, CRC included. Above 0.95 a receiver need not decode (3GPP TS 38.214, 5.1.3). Base graph 2 has
+rates that high for small blocks only, whose punctured bits message passing does not recover even without noise."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def block_lengths(segmentation: Segmentation, coded_bits: int, bits_per_symbol: 
     lengths = np.full(blocks, symbols // blocks, np.int64)
     lengths[blocks - symbols % blocks :] += 1
     lengths *= bits_per_symbol
-    if segmentation.block_bits > HIGHEST_BLOCK_RATE * lengths[0]:
+    highest = HIGHEST_BLOCK_RATE[segmentation.base_graph]
+    if segmentation.block_bits > highest * lengths[0]:
         raise RateError(
             f"{segmentation.payload_bits} payload bits in {coded_bits} coded bits: with its CRC a code block has "
-            f"{segmentation.block_bits} bits for {lengths[0]} on the channel, a code rate above {HIGHEST_BLOCK_RATE}. "
+            f"{segmentation.block_bits} bits for {lengths[0]} on the channel, a code rate above {highest}. "
             "Lower the rate or send more bits at once."
         )
     return lengths
