@@ -105,7 +105,9 @@ def _one_line(message: str, kind: type, data: Any, where: str) -> str:
         return f"{place}: {classes[-1] if classes else kind.__name__} needs {found[1].replace('it.', '')}"
     found = re.search(r"(?:Expected a dot import path string|Import path|No module named|has no attribute).*", message)
     if found and "Expected a typing.Literal" not in message:
-        return f"{place}: there is no such class ({found[0]}); {_known_classes(kind, message)}"
+        wanted = found[0].rsplit(maxsplit=1)[-1].strip("'\"")
+        names = sorted({cls.__name__ for cls in _concrete(Component)})
+        return f"{place}: there is no such class: {unknown_key(wanted, names)} (a class of your own has an import path)"
     expected = [
         e.removeprefix("a ").replace("typing.", "").replace("<class '", "").replace("'>", "")
         for e in re.findall(r"Expected (?:a |an )?(.+?)(?:\. Got value.*)?$", message, re.M)
@@ -113,7 +115,8 @@ def _one_line(message: str, kind: type, data: Any, where: str) -> str:
     expected = [e for e in expected if e != "NoneType" and not e.startswith("dot import path")]
     value = re.search(r"(?:Got value|Given value): (.+)", message)
     if expected:
-        return f"{place}: expected {' or '.join(dict.fromkeys(expected))}, got {value[1] if value else data!r}"
+        kinds = re.sub(r"Literal\[(.+?)\]", r"\1", " or ".join(dict.fromkeys(expected)))
+        return f"{place}: expected {kinds}, got {value[1] if value else data!r}"
     return f"{place}: {' '.join(message.split())}"
 
 
@@ -130,14 +133,6 @@ def _fields_of(kind: type) -> list[str]:
         if hasattr(parameter.annotation, "__dataclass_fields__"):
             names += [f"{parameter.name}.{inner}" for inner in parameter.annotation.__dataclass_fields__]
     return names
-
-
-def _known_classes(kind: type, message: str) -> str:
-    """List what could have been named: classes of the kind itself, or every component where it was further within."""
-    outermost = issubclass(kind, Component) and message.count("Parser key") == 1
-    bases = [kind] if outermost else Component.__subclasses__()
-    names = sorted({cls.__name__ for base in bases for cls in _concrete(base)})
-    return f"known are {', '.join(names)}, or give the import path of your own"
 
 
 def _concrete(base: type) -> set[type]:

@@ -80,7 +80,7 @@ class Experiment:
     metrics: list[Metric] = field(default_factory=list)
     title: str = ""
     images: ImageSet = field(default_factory=ImageSet)
-    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    sweep: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     realisations: int = 1
     batch_size: int = 8

@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALETTE = (
-    *("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCA333", "#44AACC", "#7F7F7F"),
-    *("#332288", "#CC6677", "#117733", "#882255", "#999933", "#44AA99", "#DD7733"),
-)
-"""Paul Tol's "bright", two of them darkened to be read on white, then his "muted": safe for the colour-blind."""
+PALETTE = ("#4477AA", "#EE6677", "#228833", "#BB5599", "#CCA333", "#44AACC", "#7F7F7F")
+"""After Paul Tol's "bright", which is safe for the colour-blind, adjusted to be read on white and on near black. From
+the eighth transceiver on colours come again, with other markers."""
 
 LABELS = {
     "snr_db": "SNR (dB)",
     "bpp": "Rate (bpp)",
-    "total_bpp": "Rate with side information (bpp)",
+    "total_bpp": "Total rate (bpp)",
     "cbr": "Channel bandwidth ratio",
     "channel_uses_per_pixel": "Channel uses per pixel",
     "code_rate": "Code rate",

@@ -195,14 +195,18 @@ class Reconstructions:
         return key
 
     def read(self, key: str) -> Tensor | None:
-        """Return the picture with this hash [3, H, W], or None where it is not there whole."""
-        if not self.path(key).exists():
+        """Return the picture with this hash [3, H, W], or None where it is not there whole; what is damaged goes."""
+        path = self.path(key)
+        if not path.exists():
             return None
         try:
-            image = read_image(self.path(key))
+            image = read_image(path)
+            if content_hash(image) == key:
+                return image
         except ImageError:
-            return None
-        return image if content_hash(image) == key else None
+            pass
+        path.unlink(missing_ok=True)
+        return None
 
 
 @contextmanager

@@ -1,0 +1,167 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from semcomm import ImageSet, write_image
+from semcomm.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SMALL = {
+    "transceivers": {
+        "jpeg2000": {
+            "class_path": "Separate",
+            "init_args": {
+                "source": "JPEG2000",
+                "code": "LDPC5G",
+                "constellation": "qpsk",
+                "channel_uses_per_pixel": 0.5,
+            },
+        }
+    },
+    "channels": {"awgn": "AWGN"},
+    "sweep": {"channel.snr_db": [0, 10]},
+    "metrics": ["PSNR"],
+    "images": {"limit": 1, "size": 64},
+}
+
+
+@pytest.fixture
+def picture(tmp_path):
+    write_image(tmp_path / "picture.png", next(iter(ImageSet(limit=1, size=96)))[1])
+    return tmp_path / "picture.png"
+
+
+def experiment(tmp_path, **changes):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return str(path)
+
+
+def semcomm(capsys, *argv):
+    status = main([str(a) for a in argv])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_help_is_fast_and_lists_every_command(capsys):
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "semcomm", "--help"], capture_output=True, text=True, check=True)
+    assert (
+        time.perf_counter() - began < 5
+    )  # 0.04 s alone; a bound that a busy machine keeps, and an import of torch x5 not
+    assert all(name in done.stdout for name in COMMANDS)
+    heavy = "import sys, semcomm, semcomm.cli; semcomm.cli.main(['--help']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("False")
+
+
+def test_run_prints_a_table_and_the_report(tmp_path, capsys):
+    status, out, _ = semcomm(capsys, "run", experiment(tmp_path), "--out", tmp_path / "run", "--workers", 1)
+    assert status == 0
+    assert "PSNR" in out
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in out.replace("\n", "")
+    for name in ("results.parquet", "results.csv", "experiment.yaml", "environment.json", "report.html"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert list((tmp_path / "run" / "figures").glob("*.pdf"))
+    (tmp_path / "run" / "report.html").unlink()
+    assert semcomm(capsys, "report", tmp_path / "run")[0] == 0
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_run_takes_keys_from_the_command_line(tmp_path, capsys):
+    arguments = ("run", experiment(tmp_path), "sweep.channel.snr_db=[5]", "images.size=48", "--out", tmp_path / "run")
+    assert semcomm(capsys, *arguments, "--workers", 1, "--no-report")[0] == 0
+    resolved = yaml.safe_load((tmp_path / "run" / "experiment.yaml").read_text())
+    assert resolved["sweep"] == {"channel.snr_db": [5]}
+    assert resolved["images"]["size"] == 48
+
+
+def test_transmit(tmp_path, picture, capsys):
+    arguments = ["transmit", picture, "--transceiver", "Separate", "--transceiver.source", "JPEG2000"]
+    arguments += [
+        "--transceiver.code",
+        "LDPC5G",
+        "--transceiver.code.rate",
+        "0.75",
+        "--transceiver.constellation",
+        "16qam",
+    ]
+    arguments += ["--transceiver.channel_uses_per_pixel", "0.5", "--channel", "AWGN", "--channel.snr_db", "20"]
+    status, out, _ = semcomm(capsys, *arguments, "--out", tmp_path / "out.png")
+    assert status == 0
+    values = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert float(values["code_rate"]) == pytest.approx(0.75, abs=0.01)
+    assert float(values["bpp"]) == pytest.approx(1.5, abs=0.03)
+    assert (tmp_path / "out.png").exists()
+    assert "PSNR dB" in out
+
+
+def test_score_pictures_and_folders(tmp_path, capsys):
+    for folder, shift in (("a", 0), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        for name, image in ImageSet(limit=2, size=176):
+            write_image(tmp_path / folder / f"{name}.png", image.roll(shift, 2))
+    status, out, _ = semcomm(capsys, "score", tmp_path / "a", tmp_path / "b", "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [row["image"] for row in rows] == ["astronaut", "cat"]
+    assert set(rows[0]) == {"image", "PSNR", "SSIM", "MS-SSIM"}
+    one = semcomm(capsys, "score", tmp_path / "a/cat.png", tmp_path / "b/cat.png", "--metrics", "PSNR", "--json")[1]
+    assert json.loads(one)[0]["PSNR"] == rows[1]["PSNR"]
+    assert "MS-SSIM" in semcomm(capsys, "score", tmp_path / "a", tmp_path / "b")[1]
+    (tmp_path / "b/cat.png").unlink()
+    status, _, error = semcomm(capsys, "score", tmp_path / "a", tmp_path / "b")
+    assert (status, "no picture for cat" in error) == (1, True)
+
+
+def test_every_mistake_is_one_line_and_a_status(tmp_path, picture, capsys):
+    (tmp_path / "text.png").write_text("no")
+    (tmp_path / "empty").mkdir()
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.zeros((10_000, 10_001), np.uint8)).save(wide)
+    good = experiment(tmp_path)
+    out = ("--out", tmp_path / "run", "--workers", "1")
+    cases = {
+        ("run", tmp_path / "none.yaml", *out): "no such file",
+        ("run", good, "imagse.limit=3", *out): "did you mean 'images'",
+        ("run", good, "limit", *out): "KEY=VALUE",
+        ("run", good, "sweep.channel.snr_db=ten", *out): "expected a list",
+        ("run", good, f"images.path={tmp_path / 'empty'}", *out): "no pictures in this folder",
+        ("run", good, f"images.path={tmp_path / 'text.png'}", *out): "cannot be read as a picture",
+        ("run", good, f"images.path={wide}", *out): "megapixels",
+        ("run", good, "--out", good, "--workers", "1"): "cannot be",
+        ("run", good, "--out", tmp_path / "run", "--workers", "-1"): "workers is -1",
+        ("report", tmp_path / "empty"): "no run in this folder",
+        ("compare", tmp_path / "empty", "--to", "x"): "no run in this folder",
+        ("score", picture, tmp_path / "none.png"): "no such file",
+        ("score", picture, tmp_path): "two pictures or two folders",
+        ("score", picture, picture, "--metrics", "PSNRR"): "did you mean 'PSNR'",
+        ("score", picture, picture, "--metrics", "MSSSIM"): "MSSSIM(window=3)",
+        ("transmit", tmp_path / "text.png"): "cannot be read as a picture",
+        ("transmit", picture, "--channel.snr", "3"): "snr",
+        ("transmit", picture, "--channel", "AWGN", "--channel.snr_db", "ten"): "snr_db",
+        ("transmit", picture, "--transceiver", "Seperate"): "Seperate",
+    }
+    for arguments, reason in cases.items():
+        status, _, error = semcomm(capsys, *arguments)
+        assert status == 1, arguments
+        assert error.startswith("semcomm: error: "), error
+        assert reason in error, error
+        assert error.count("\n") == 1, error
+    assert semcomm(capsys, "ruin")[0] == 2
+
+
+def test_another_experiment_in_the_folder(tmp_path, capsys):
+    arguments = ("--out", tmp_path / "run", "--workers", "1", "--no-report")
+    assert semcomm(capsys, "run", experiment(tmp_path), *arguments)[0] == 0
+    status, _, error = semcomm(capsys, "run", experiment(tmp_path, seed=5), *arguments)
+    assert status == 1
+    assert "seed was 0 and is now 5" in error

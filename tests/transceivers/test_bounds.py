@@ -1,0 +1,56 @@
+from math import log2
+
+import pytest
+import torch
+
+from semcomm import AWGN, JPEG2000, LDPC5G, AtCapacity, Noiseless, RandomBits, Rayleigh, Separate, seeds_of
+from semcomm.errors import ConfigurationError
+from semcomm.seeds import Seed
+
+
+def test_rate_at_capacity_is_shannons(photograph):
+    images = photograph[None]
+    link = AtCapacity(JPEG2000(), channel_uses_per_pixel=0.25)
+    ledger = link.transmit(images, AWGN(10), seeds_of(images)).ledger
+    assert ledger.channel_uses.item() == int(0.25 * ledger.pixels.item())
+    assert 0.97 * log2(11) * 0.25 < ledger.bpp.item() <= log2(11) * 0.25
+
+
+def test_no_link_beats_its_bound(photograph):
+    from semcomm import PSNR
+
+    images = photograph[None]
+    bound = AtCapacity(JPEG2000(), channel_uses_per_pixel=0.25)
+    for snr_db in (0, 6, 12, 18):
+        best = PSNR()(images, bound.transmit(images, AWGN(snr_db), seeds_of(images)).images).item()
+        for name in ("bpsk", "qpsk", "16qam", "64qam"):
+            link = Separate(JPEG2000(), LDPC5G(0.5), name, channel_uses_per_pixel=0.25)
+            assert PSNR()(images, link.transmit(images, AWGN(snr_db), seeds_of(images)).images).item() <= best
+
+
+def test_bound_follows_the_gain_of_the_image(photograph):
+    images = torch.stack([photograph, photograph.flip(2)])
+    seeds = seeds_of(images)
+    channel = Rayleigh(10)
+    ledger = AtCapacity(JPEG2000(), 0.25).transmit(images, channel, seeds).ledger
+    shares = ledger.bpp / (0.25 * channel.capacity(seeds))
+    assert ((shares > 0.95) & (shares <= 1)).all()
+
+
+def test_bound_below_the_floor_and_without_noise(noise_images):
+    reception = AtCapacity(JPEG2000(), 0.01).transmit(noise_images, AWGN(0), seeds_of(noise_images))
+    assert reception.info["infeasible"] == [True] * 3
+    assert (reception.images[0].flatten(1).std(1) == 0).all()
+    with pytest.raises(ConfigurationError, match="infinite"):
+        AtCapacity(JPEG2000(), 0.1).transmit(noise_images, Noiseless(), seeds_of(noise_images))
+
+
+def test_random_bits_count_what_was_lost():
+    link = RandomBits(LDPC5G(0.5), "qpsk", payload_bits=1000, messages=20)
+    image = torch.zeros(1, 3, 1, 1)
+    clean = link.transmit(image, AWGN(10), [Seed("a")])
+    assert clean.info == {"bits": [20_000], "bit_errors": [0], "blocks": [20], "block_errors": [0]}
+    assert clean.ledger.code_rate.item() == pytest.approx(0.5, abs=0.002)
+    lost = link.transmit(image, AWGN(-3), [Seed("a")])
+    assert lost.info["block_errors"] == [20]
+    assert 0.05 < lost.info["bit_errors"][0] / 20_000 < 0.5
