@@ -66,8 +66,8 @@ class Experiment:
         metrics: classes. None of them for bit error rates alone.
         title: for figures and report.
         images: which pictures.
-        sweep: axis -> values, for every transceiver; `channel.snr_db` is an argument of every channel, `code.rate` one
-            of the transceiver's code.
+        sweep: axis -> list of values, or `{start, stop, step}` with both ends; for every transceiver. `channel.snr_db`
+            is an argument of every channel, `code.rate` one of the transceiver's code.
         seed: of all randomness.
         realisations: channel realisations per image and point.
         batch_size: how many images of one size are sent together.
@@ -93,8 +93,6 @@ class Experiment:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not self.transceivers or not self.channels:
             raise ConfigurationError("an experiment needs at least one transceiver and one channel")
-        for axis, values in self.sweep.items():
-            _check_axis(f"sweep.{axis}", values)
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"two metrics have the same column: {', '.join(names)}")
@@ -102,8 +100,9 @@ class Experiment:
     @cached_property
     def points(self) -> list[Point]:
         """Every combination of transceiver, channel and swept values, in the order of the file."""
-        shared = {axis: values for axis, values in self.sweep.items() if not axis.startswith(CHANNEL_AXIS)}
-        of_channels = {a.removeprefix(CHANNEL_AXIS): v for a, v in self.sweep.items() if a.startswith(CHANNEL_AXIS)}
+        swept = _axes("sweep", self.sweep)
+        shared = {axis: values for axis, values in swept.items() if not axis.startswith(CHANNEL_AXIS)}
+        of_channels = {a.removeprefix(CHANNEL_AXIS): v for a, v in swept.items() if a.startswith(CHANNEL_AXIS)}
         links = _variants(Link, "transceivers", self.transceivers, shared)
         channels = _variants(Channel, "channels", self.channels, of_channels)
         points = []
@@ -197,9 +196,7 @@ def _variants(
             raise ConfigurationError(
                 f"{where}: no such key: {unknown_key(extra.pop(), ['class_path', 'init_args', 'sweep'])}"
             )
-        for axis, values in own.items():
-            _check_axis(f"{where}.sweep.{axis}", values)
-        axes = {**shared, **own}
+        axes = {**shared, **_axes(f"{where}.sweep", own)}
         for values in itertools.product(*axes.values()):
             try:
                 spec = {k: v for k, v in as_spec(entry).items() if k != "sweep"}
@@ -211,9 +208,23 @@ def _variants(
     return found
 
 
-def _check_axis(where: str, values: Any) -> None:
-    if not isinstance(values, list) or not values:
-        raise ConfigurationError(f"{where}: expected a list of values, got {values!r}")
+def _axes(where: str, swept: Mapping[str, Any]) -> dict[str, list]:
+    return {axis: axis_values(f"{where}.{axis}", values) for axis, values in swept.items()}
+
+
+def axis_values(where: str, values: Any) -> list:
+    """Return the values of an axis: a list as it is, `{start, stop, step}` spelt out with both ends.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if isinstance(values, list) and values:
+        return values
+    if isinstance(values, Mapping) and set(values) == {"start", "stop", "step"}:
+        start, stop, step = (values[name] for name in ("start", "stop", "step"))
+        if all(isinstance(v, int | float) for v in (start, stop, step)) and step > 0 and stop >= start:
+            return [round(start + n * step, 10) for n in range(int((stop - start) / step + 1e-6) + 1)]
+    raise ConfigurationError(f"{where}: expected a list of values, or start, stop and step, got {values!r}")
 
 
 def _overridden(data: Any, path: list[str], value: Any) -> dict:

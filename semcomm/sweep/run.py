@@ -16,7 +16,7 @@ from semcomm.images import content_hash
 from semcomm.memo import write_whole
 from semcomm.sweep.engine import Task, metric_key
 from semcomm.sweep.executors import run_tasks
-from semcomm.sweep.experiment import Experiment, load
+from semcomm.sweep.experiment import Experiment, axis_values, load
 from semcomm.sweep.results import Results, collect, export
 from semcomm.sweep.store import Reconstructions, Store, StoredImage, environment, locked
 
@@ -245,6 +245,11 @@ def _split(entry: Any) -> tuple[Any, dict]:
 def _axes_difference(where: str, before: dict, now: dict) -> tuple[str, Any, Any] | None:
     for axis in [*before, *now]:
         old, new = before.get(axis), now.get(axis)
-        if old is None or new is None or any(value not in new for value in old):
+        if old == new:
+            continue
+        if old is None or new is None:
+            return f"{where}.{axis}", old, new
+        values = axis_values(axis, new)
+        if any(value not in values for value in axis_values(axis, old)):
             return f"{where}.{axis}", old, new
     return None

@@ -13,7 +13,7 @@ IMAGE = torch.zeros(1, 3, 1, 1)
 
 
 def terms(bits_per_symbol):
-    """The exact BER of Gray square QAM as a sum of w·erfc(a·sqrt(Es/N0)) (Cho and Yoon, IEEE Trans. Comm. 50(7), 2002)."""
+    """The exact BER of Gray QAM as a sum of w·erfc(a·sqrt(Es/N0)) (Cho and Yoon, IEEE Trans. Comm. 50(7), 2002)."""
     if bits_per_symbol == 1:
         return [(0.5, 1.0)]
     size = 2**bits_per_symbol
@@ -67,7 +67,7 @@ def test_rayleigh(name, per_symbol, snr_db):
 
 @pytest.mark.parametrize("snr_db", [0, 10])
 def test_pilots_cost_what_theory_says(snr_db):
-    """With an MMSE estimate the channel is Rayleigh of power 1-e, and noise N0+e·|x|²; BPSK on one pilot per symbol pair."""
+    """With an MMSE estimate the channel is Rayleigh of power 1-e, with noise N0+e·|x|²."""
     n0 = 10 ** (-snr_db / 10)
     error = n0 / (1 + n0)
     effective = (1 - error) / (n0 + error)

@@ -39,6 +39,13 @@ def test_own_axes_and_nested_arguments():
     assert sorted(set(rates)) == [0.5, 0.75]
 
 
+def test_a_range_has_both_ends():
+    found = load(
+        experiment(sweep={"channel.snr_db": {"start": -1, "stop": 0.5, "step": 0.5}, "channel_uses_per_pixel": [1]})
+    )
+    assert found.axes["snr_db"] == [-1, -0.5, 0, 0.5]
+
+
 def test_keys_depend_on_what_changes_results_and_nothing_else():
     def keys(**changes):
         return [p.reception_key("hash", 0, 0) for p in load(experiment(**changes)).points]
@@ -96,9 +103,10 @@ def test_overrides():
         ({"channels": {"c": {"class_path": "AWGN", "init_args": {"snr": 3}}}}, r"channels\.c: .*'snr'.*'snr_db'"),
         ({"sweep": {"channel.snr_db": "ten"}}, r"sweep\.channel\.snr_db: expected a list of values"),
         ({"sweep": {"channel.snr_db": ["ten"], "channel_uses_per_pixel": [1]}}, r"snr_db: expected float, got 'ten'"),
-        ({"sweep": {"channel.snr_db": [], "channel_uses_per_pixel": [1]}}, "expected a list of values, got \\[\\]"),
+        ({"sweep": {"channel.snr_db": [], "channel_uses_per_pixel": [1]}}, "or start, stop and step, got \\[\\]"),
         ({"sweep": {"chanel_uses_per_pixel": [1]}}, "'chanel_uses_per_pixel'; did you mean 'channel_uses_per_pixel'"),
         ({"sweep": {"bpp": [1], "code.rate.deep": [1]}}, "'rate.deep' cannot be set"),
+        ({"sweep": {"channel.snr_db": {"start": 3, "stop": 1, "step": 1}}}, "start, stop and step"),
         ({"realisations": 0}, "realisations is 0"),
         ({"images": {"crop": -1}}, r"images\.crop is -1"),
     ],

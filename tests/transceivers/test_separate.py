@@ -58,7 +58,7 @@ def test_ledger_agrees_with_counting_by_hand(noise_images, seeds):
 
 
 def test_padding_is_sent_and_counted(noise_images, seeds):
-    # 100 uses per image of QPSK at rate 1/2: 100 payload bits, 12 bytes of which MeanColour fills 12; 4 bits are padding
+    # 100 uses per image of QPSK at rate 1/2: 100 payload bits, of which 12 bytes are filled; 4 bits are padding
     link = Separate(MeanColour(), LDPC5G(0.5), "qpsk", channel_uses_per_pixel=100.5 / 768)
     ledger = link.transmit(noise_images, AWGN(30), seeds).ledger
     assert ledger.channel_uses.tolist() == [100] * 3
