@@ -1,4 +1,4 @@
-"""What is left of a JPEG 2000 image whose codestream was cut short or has flipped bits, by number of layers and decoder.
+"""What is left of a JPEG 2000 image whose codestream was cut short or has flipped bits, by layers and decoder.
 
     python benchmarks/damaged_jpeg2000.py FOLDER [--limit N]
 
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="the first so many pictures only")
     arguments = parser.parse_args()
     images = [image for _, image in ImageSet(arguments.folder, limit=arguments.limit)]
-    print(f"{len(images)} images of {arguments.folder}")
+    print(f"{len(images)} images of {Path(arguments.folder).name}")
     for bpp in (0.5, 1.0):
         prefixes(images, bpp)
     flips(images, 0.5)

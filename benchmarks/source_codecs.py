@@ -6,8 +6,8 @@ PSNR is the mean of the images' own. Encoding includes the search for the budget
 """
 
 import argparse
-import os
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = [image for _, image in ImageSet(arguments.folder, limit=arguments.limit)]
-    print(f"{len(images)} images of {os.path.basename(os.path.normpath(arguments.folder))}\n")
+    print(f"{len(images)} images of {Path(arguments.folder).name}\n")
     print("| codec | bpp asked | bpp reached | least filled | PSNR dB | below floor | encode ms | decode ms |")
     print("|---|---|---|---|---|---|---|---|")
     codecs = [JPEG2000(), JPEG2000(layers=1), JPEG(), JPEG(subsampling="4:4:4"), WebP()]

@@ -73,9 +73,9 @@ class BudgetedCodec(SourceCodec):
         height, width = pixels.shape[:2]
         count = width * height
         return RateError(
-            f"{type(self).__name__} needs at least {floor} bytes ({8 * floor / count:.4g} bpp) for this {width}x{height} "
-            f"image; the budget is {max_bytes} bytes ({8 * max_bytes / count:.4g} bpp). Allow more bits or channel "
-            "uses, or take larger images or a codec with a lower floor."
+            f"{type(self).__name__} needs at least {floor} bytes ({8 * floor / count:.4g} bpp) for this "
+            f"{width}x{height} image; the budget is {max_bytes} bytes ({8 * max_bytes / count:.4g} bpp). Allow more "
+            "bits or channel uses, or take larger images or a codec with a lower floor."
         )
 
 

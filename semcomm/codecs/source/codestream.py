@@ -126,7 +126,7 @@ def mend(stream: bytes) -> bytes:
                 before = [band.copy() for band in bands]
                 try:
                     blocks, body = _read_packet(stream, position, end, bands, layer)
-                except _Cut:
+                except _CutError:
                     blocks, body = [], end + 1
                 size = sum(block.length for block in blocks)
                 empty -= 1
@@ -154,7 +154,7 @@ def shorten(stream: bytes, max_bytes: int) -> bytes:
     return b""
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     """The stream ends here, or goes on with something that is no packet header."""
 
 
@@ -168,7 +168,7 @@ class _Bits:
     def bit(self) -> int:
         if self.left == 0:
             if self.position >= self.end:
-                raise _Cut
+                raise _CutError
             self.left = 7 if self.byte == 0xFF else 8
             self.byte = self.stream[self.position]
             self.position += 1
@@ -214,7 +214,7 @@ class _BitWriter:
 
 
 class _TagTree:
-    """A tag tree (B.10.2): numbers on a grid, each node the least of the four below it, told as growing lower bounds."""
+    """A tag tree (B.10.2): numbers on a grid, each node the least of the four below it, told as rising bounds."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.paths: list[list[int]] = []
@@ -323,7 +323,7 @@ def _read_packet(stream: bytes, position: int, end: int, bands: list[_Band], lay
                 while not band.zero_planes.read(bits, index, zeros + 1):
                     zeros += 1
                     if zeros >= band.planes:
-                        raise _Cut
+                        raise _CutError
                 length_bits = 3
             passes = _read_passes(bits)
             increment = 0
@@ -331,7 +331,7 @@ def _read_packet(stream: bytes, position: int, end: int, bands: list[_Band], lay
                 increment += 1
             band.length_bits[index] = length_bits + increment
             if band.length_bits[index] > 32:
-                raise _Cut
+                raise _CutError
             length = bits.number(band.length_bits[index] + passes.bit_length() - 1)
             blocks.append(_Block(number, index, passes, increment, length))
     return blocks, bits.finish()
@@ -383,11 +383,12 @@ def _read_passes(bits: _Bits) -> int:
         return 1
     if not bits.bit():
         return 2
+    passes = 0
     for first, width in _PASSES:
-        offset = bits.number(width)
-        if offset < (1 << width) - 1:  # all ones: the number is in the next group
+        passes = first + bits.number(width)
+        if passes < first + (1 << width) - 1:  # all ones: the number is in the next group
             break
-    return first + offset
+    return passes
 
 
 def _write_passes(bits: _BitWriter, passes: int) -> None:
