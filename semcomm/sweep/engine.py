@@ -18,7 +18,6 @@ from semcomm.images import content_hash
 from semcomm.ledger import Ledger
 from semcomm.metrics import Metric
 from semcomm.seeds import Seed, seeds_of
-from semcomm.sweep.configuration import build
 from semcomm.sweep.experiment import Experiment, Point, load
 from semcomm.sweep.store import LEDGER, Reconstructions, StoredImage, StoredReception, StoredScore
 from semcomm.transceivers import Link, Reception
@@ -52,14 +51,13 @@ class Done:
 
 
 class Engine:
-    """Carries out tasks of one experiment, keeping links, channels, pictures and prepared references at hand."""
+    """Carries out tasks of one experiment, keeping a batch's pictures and prepared references at hand."""
 
     def __init__(self, experiment: Experiment, images: Sequence[StoredImage], folder: Path) -> None:
         self.experiment = experiment
         self.images = images
         self.reconstructions = Reconstructions(folder)
         self.metrics = {metric_key(metric): metric for metric in experiment.metrics}
-        self._parts: dict[str, tuple[Link, Channel]] = {}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
         memo.use(memo.Memo(folder / "memo"))
 
@@ -98,14 +96,10 @@ class Engine:
         return None if any(image is None for image in images) else torch.stack(images)
 
     def _send(self, point: Point, images: Tensor, realisation: int) -> tuple[Reception, float]:
-        if point.recipe not in self._parts:
-            link = build(Link, point.link_spec, point.transceiver)
-            self._parts[point.recipe] = link, build(Channel, point.channel_spec, point.channel)
-        link, channel = self._parts[point.recipe]
         seeds = seeds_of(images, self.experiment.seed, realisation)
         began = time.perf_counter()
         with torch.inference_mode():
-            reception = _sent(link, images, channel, seeds)
+            reception = _sent(point.link, images, point.over, seeds)
         return reception, (time.perf_counter() - began) / len(images)
 
     def _stored(

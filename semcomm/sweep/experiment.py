@@ -15,6 +15,7 @@ from semcomm.channels import Channel
 from semcomm.component import plain
 from semcomm.errors import ConfigurationError
 from semcomm.images import ImageSet
+from semcomm.memo import key_of
 from semcomm.metrics import Metric
 from semcomm.sweep.configuration import as_spec, build, unknown_key, with_argument
 from semcomm.transceivers import Link
@@ -46,8 +47,8 @@ class Point:
     transceiver: str
     channel: str
     parameters: dict[str, Any]
-    link_spec: dict = field(repr=False)
-    channel_spec: dict = field(repr=False)
+    link: Link
+    over: Channel
     recipe: str
     """Hash of the recipes of link and channel."""
 
@@ -106,16 +107,13 @@ class Experiment:
         links = _variants(Link, "transceivers", self.transceivers, shared)
         channels = _variants(Channel, "channels", self.channels, of_channels)
         points = []
-        for (name, link, link_spec, own), (channel_name, channel, channel_spec, theirs) in itertools.product(
-            links, channels
-        ):
+        for (name, link, own), (channel_name, channel, theirs) in itertools.product(links, channels):
             if clash := set(own) & set(theirs):
                 raise ConfigurationError(
                     f"{sorted(clash)} is swept both in transceiver {name} and channel {channel_name}"
                 )
-            recipe = json.dumps([link.recipe(), channel.recipe()], sort_keys=True)
-            digest = hashlib.sha256(recipe.encode()).hexdigest()
-            points.append(Point(name, channel_name, {**own, **theirs}, link_spec, channel_spec, digest))
+            recipe = key_of({"link": link.recipe(), "channel": channel.recipe()})
+            points.append(Point(name, channel_name, {**own, **theirs}, link, channel, recipe))
         return points
 
     @cached_property
@@ -186,8 +184,8 @@ def read_yaml(path: Path) -> dict:
 
 def _variants(
     kind: type, section: str, entries: Mapping[str, Any], shared: Mapping[str, list]
-) -> list[tuple[str, Any, dict, dict]]:
-    """Return (name, object, its description, swept values) of each entry with each combination of its axes."""
+) -> list[tuple[str, Any, dict]]:
+    """Return (name, object, swept values) of each entry with each combination of its axes."""
     found = []
     for name, entry in entries.items():
         where = f"{section}.{name}"
@@ -204,7 +202,7 @@ def _variants(
                     spec = with_argument(spec, axis, value)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{where}: {error}") from None
-            found.append((name, build(kind, spec, where), spec, dict(zip(axes, values))))
+            found.append((name, build(kind, spec, where), dict(zip(axes, values))))
     return found
 
 

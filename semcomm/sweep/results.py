@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from semcomm.channels import Channel
 from semcomm.component import plain
 from semcomm.ledger import Ledger
 from semcomm.memo import write_whole
-from semcomm.sweep.configuration import build
 from semcomm.sweep.engine import metric_key
 from semcomm.sweep.experiment import Experiment
 from semcomm.sweep.store import LEDGER, Store, StoredImage
@@ -54,7 +52,6 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
     receptions = dict(store.read_receptions())
     scores = store.scores()
     metrics = [(metric.name, metric_key(metric)) for metric in experiment.metrics]
-    snrs = _snrs(experiment)
     rows, reconstructions = [], {}
     for number, point in enumerate(experiment.points):
         for image in images:
@@ -72,7 +69,7 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
                         "image": image.name,
                         "realisation": realisation,
                         **{axis: label(value) for axis, value in point.parameters.items()},
-                        "snr_db": snrs[number],
+                        "snr_db": point.over.snr_db,
                         **found.ledger,
                         **{name: found.info.get(name) for name in COUNTS},
                         **{k: v for k, v in found.info.items() if k not in COUNTS},
@@ -123,8 +120,3 @@ def _columns(experiment: Experiment, rows: list[dict]) -> list[str]:
     first = [*NAMES, *experiment.axes, "snr_db", *_RATES, *LEDGER, *COUNTS]
     middle = [name for row in rows for name in row]
     return list(dict.fromkeys([*first, *(name for name in dict.fromkeys(middle) if name not in ends), *ends]))
-
-
-def _snrs(experiment: Experiment) -> list[float]:
-    """Return the nominal SNR of each point."""
-    return [build(Channel, point.channel_spec, point.channel).snr_db for point in experiment.points]

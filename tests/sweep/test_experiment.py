@@ -35,7 +35,7 @@ def test_own_axes_and_nested_arguments():
         )
     )
     assert len(found.points) == (4 + 1) * (1 + 2)
-    rates = [p.link_spec["init_args"]["code"]["init_args"]["rate"] for p in found.points if "code.rate" in p.parameters]
+    rates = [p.link.code.rate for p in found.points if "code.rate" in p.parameters]
     assert sorted(set(rates)) == [0.5, 0.75]
 
 
@@ -71,7 +71,7 @@ def test_overrides():
     found = load(experiment(), {"images.limit": 1, "sweep.channel.snr_db": [7], "seed": 3})
     assert (found.images.limit, found.axes["snr_db"], found.seed) == (1, [7], 3)
     found = load(experiment(), {"transceivers.robust.init_args.constellation": "bpsk"})
-    assert found.points[0].link_spec["init_args"]["constellation"] == "bpsk"
+    assert found.points[0].link.constellation.name == "bpsk"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from string import Template
 from typing import Any
 
 from semcomm.memo import write_whole
-from semcomm.sweep.report.contents import contents
-from semcomm.sweep.report.pictures import pictures
+from semcomm.sweep.report.contents import contents_of
+from semcomm.sweep.report.pictures import album_of
 from semcomm.sweep.results import Results
 
 SCRIPTS = ("page.js", "curves.js", "pictures.js", "table.js", "start.js")
@@ -36,8 +36,8 @@ def write_report(results: Results, path: str | Path) -> Path:
     """
     import plotly.offline
 
-    data = contents(results)
-    album = pictures(results, data)
+    data = contents_of(results)
+    album = album_of(results, data)
     plot = plotly.offline.get_plotlyjs()
     script = "\n".join(_part(name) for name in SCRIPTS)
     page = Template(_part("report.html")).substitute(

@@ -28,7 +28,7 @@ MEASURED = ("bpp", "total_bpp", "cbr")
 Key = tuple[Any, ...]
 
 
-def contents(results: Results) -> dict:
+def contents_of(results: Results) -> dict:
     """Return everything that the page shows, pictures apart."""
     experiment = results.experiment
     main = main_axis(experiment)

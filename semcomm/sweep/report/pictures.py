@@ -51,12 +51,12 @@ class Album:
         return True
 
 
-def pictures(results: Results, data: dict) -> dict:
+def album_of(results: Results, data: dict) -> dict:
     """Return the pictures that are on disk, and what the page says of each.
 
     Args:
         results: of a run.
-        data: what `contents` made of them; pictures name their points by their number in it.
+        data: what `contents_of` made of them; pictures name their points by their number in it.
     """
     experiment = results.experiment
     album, kept = Album(BUDGET), Reconstructions(results.folder)
