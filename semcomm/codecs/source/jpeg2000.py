@@ -9,7 +9,7 @@ from semcomm.codecs.source.codestream import MAX_LAYERS, MAX_SIDE, mend, shorten
 from semcomm.errors import ConfigurationError
 
 _SMALLEST_LAYER = 2048
-_TRIM = 1.02  # a stream that is over its budget by less loses its last code blocks
+_TRIM = 1.02  # a stream over its budget by less loses the last layer of its last code blocks (not all they have)
 _ENOUGH, _MAX_ENCODES = 4, 12  # encodes, once there is a stream within the budget and until there is one
 _COMMENT = 7  # bytes of the shortest comment segment; without one OpenJPEG would write its own
 
@@ -18,9 +18,9 @@ class JPEG2000(BudgetedCodec):
     """JPEG 2000: 9/7 wavelet, irreversible colour transform, 64x64 code blocks, 5 decompositions, a bare codestream.
 
     Coded by OpenJPEG (Pillow's), whose rate control is asked for the budget and asked again when the stream exceeds it
-    or leaves room; one that exceeds it by up to 2 % loses its last code blocks instead. The headers take 116 bytes
-    (OpenJPEG's comment is removed), and each of the 18 packets of a layer at least one, so the floor is about 140
-    bytes: 0.003 bpp at 768x512, but 1.1 bpp at 32x32.
+    or leaves room; one of several layers that exceeds it by up to 2 % loses the last layer of its last code blocks
+    instead. The headers take 116 bytes (OpenJPEG's comment is removed), and each of the 18 packets of a layer at least
+    one, so the floor is about 140 bytes: 0.003 bpp at 768x512, but 1.1 bpp at 32x32.
 
     The stream is embedded: any prefix that holds the headers decodes, to all the code blocks that are complete in it
     (`semcomm.codecs.source.codestream`). Each layer's budget is half of the next one's, so that a prefix is good
@@ -54,20 +54,21 @@ class JPEG2000(BudgetedCodec):
         smallest, everything = 1.0, float(pixels.size)  # what OpenJPEG can be asked for, in bytes
         low, high = smallest, everything
         target = min(max(max_bytes + _COMMENT, smallest), everything)
-        best = b""
+        best, step = b"", 1
         for attempt in range(_MAX_ENCODES):
             stream = _openjpeg(pixels, target, layers)
             if len(stream) <= max_bytes:
                 low, candidate = target, stream
             else:
                 high, candidate = target, b""
-                if len(stream) <= _TRIM * max_bytes:
+                step = min(2 * step, 4096)
+                if layers > 1 and len(stream) <= _TRIM * max_bytes:
                     candidate = shorten(stream, max_bytes)
             best = max(best, candidate, key=len)
             if best and (len(best) >= CLOSE * max_bytes or low == everything or attempt + 1 >= _ENOUGH):
                 return best
-            # sizes follow the target within 2 %, in steps; a target outside the bracket means that a step is in between
-            target += max_bytes - len(stream)
+            # sizes follow the target within 2 %, but in steps, so an excess of few bytes can take a far lower target
+            target += (max_bytes - len(stream)) * (step // 2 if len(stream) > max_bytes else 1)
             if not low < target < high:
                 target = (low + high) / 2
         if not best:

@@ -97,8 +97,8 @@ class WebP(QualityCodec):
     """WebP, lossy: the intra frames of VP8 (RFC 6386) by libwebp, as Pillow brings it.
 
     YCbCr (BT.601, video range) with 4:2:0 chroma always, which limits the PSNR to about 40 dB. The quality is a
-    fraction, but VP8 has 128 quantisers, 2 to 4 % apart in size. libwebp's slowest method (6) is used. The container
-    and headers take some 40 bytes. A stream that was cut short cannot be decoded.
+    fraction, but VP8 has 128 quantisers, 2 % apart in size at low rates and up to 12 % at 2 bpp. libwebp's slowest
+    method (6) is used. The container and headers take some 40 bytes. A stream that was cut short cannot be decoded.
     """
 
     _levels = 255  # two for each quantiser
@@ -126,7 +126,7 @@ class AVIF(QualityCodec):
     """AVIF: the intra frames of AV1 by libaom and dav1d through libavif, as Pillow brings it.
 
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR: libavif's own default, `iq`, is up to 0.7 dB worse in it.
-    AV1 has 64 quality steps here, 4 to 6 % apart in size. The container takes about 300 bytes. A stream that was cut
+    AV1 has 64 quality steps here, 4 to 11 % apart in size. The container takes about 300 bytes. A stream that was cut
     short cannot be decoded.
 
     Args:
@@ -172,7 +172,7 @@ class HEIF(QualityCodec):
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR (libheif's default, `ssim`, is 0.2 dB worse in it), preset
     `slow` (`medium` takes half the time and loses 0.15 dB). HEVC's quantiser has integer steps, 13 % apart in size;
     between two of them the chroma's offset to it takes the values +3, +1, -1 and -3, at the same PSNR for the rate, so
-    that budgets are met within 3 to 6 %. A budget takes 4 to 7 encodes of 0.2 to 0.7 s at 768x512. A stream
+    that budgets are met within 3 to 10 %. A budget takes 4 to 7 encodes of 0.2 to 0.7 s at 768x512. A stream
     that was cut short cannot be decoded.
 
     Args:
