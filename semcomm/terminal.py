@@ -64,32 +64,34 @@ class _Lines:
 
 
 def show(results: "Results") -> None:
-    """Print the first metric of each curve over the main axis, and what went wrong on the way."""
+    """Print the first quantity of each curve over the main axis, and what went wrong on the way."""
     from rich.console import Console
     from rich.table import Table
 
-    from semcomm.sweep.figures import main_axis
+    from semcomm.sweep.figures import main_axis, quantities
     from semcomm.sweep.statistics import curves
 
-    table, experiment = results.table, results.experiment
+    table = results.table
     console = Console()
     if not len(table):
         console.print("no results yet")
         return
-    x = main_axis(results)
-    y = experiment.metrics[0].name if experiment.metrics else ("bler" if table["blocks"].sum() else "ber")
+    x = main_axis(results.experiment)
+    y = next(iter(quantities(results)), "bpp")
     points = curves(results, x, y)
     channels = points["channel"].nunique()
-    levels = sorted(points[x].unique())
+    levels = list(dict.fromkeys(points[x]))
     shown = Table(title=f"{y} over {x} (mean over {table['image'].nunique()} images)")
     shown.add_column("transceiver")
     for level in levels:
-        shown.add_column(f"{level:g}", justify="right")
+        shown.add_column(f"{level:g}" if isinstance(level, float) else str(level), justify="right")
     for (curve, channel), rows in points.groupby(["curve", "channel"], sort=False):
         values = {row[x]: _cell(row) for _, row in rows.iterrows()}
         name = f"{curve} / {channel}" if channels > 1 else curve
         shown.add_row(name, *(values.get(level, "") for level in levels))
     console.print(shown)
+    if points["infinite"].sum():
+        console.print("* without the infinite values of identical images")
     lost = int(table["decode_failed"].eq(True).sum())
     infeasible = int(table["infeasible"].eq(True).sum())
     console.print(f"{len(table)} rows; {lost} images not decoded, {infeasible} of them for want of budget")
