@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_ldpc import bpsk_llr, random_bits
 
 from semcomm.codecs.ldpc import LDPC5G, RegularLDPC
 from semcomm.codecs.ldpc import kernel as kernel_module
@@ -10,7 +11,6 @@ from semcomm.codecs.ldpc.kernel import decode_blocks
 from semcomm.codecs.ldpc.nr import _plan
 from semcomm.codecs.ldpc.regular import gallager_matrix
 from semcomm.errors import ConfigurationError, RateError
-from tests.codecs.test_ldpc import bpsk_llr, random_bits
 
 
 def test_gallager_matrix_is_regular_and_seeded():

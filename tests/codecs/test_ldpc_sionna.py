@@ -5,13 +5,22 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
+from test_ldpc import bpsk_llr, random_bits
 
 from semcomm.codecs.ldpc import LDPC5G
 from semcomm.codecs.ldpc.base_graphs import base_graph_entries
 from semcomm.codecs.ldpc.kernel import decode_blocks
 from semcomm.codecs.ldpc.nr import _plan
 from semcomm.codecs.ldpc.segmentation import block_lengths, segment
-from tests.codecs.test_ldpc import bpsk_llr, random_bits
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Keep Sionna from waiting for busy cores, which costs it far more than a second core gains."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("base_graph", [1, 2])

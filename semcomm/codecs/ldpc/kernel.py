@@ -142,7 +142,11 @@ def _load(word_llr, schedule, lane, lanes, stride, posterior):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _update_row(row, schedule, lanes, run, stride, posterior, to_variable, to_check, smallest, second, sign):
-    """Pass messages through the Z checks of one row of circulants and bring the posteriors up to date."""
+    """Pass messages through the Z checks of one row of circulants and bring the posteriors up to date.
+
+    LLVM vectorises a loop over several arrays only while it takes few tests to prove that they are apart; one array
+    more in either of the two loops over edges, and they become three times slower (`benchmarks/ldpc.py` shows it).
+    """
     for i in range(run):
         smallest[i], second[i], sign[i] = 32767, 32767, 0
     first = schedule.row_start[row]
@@ -196,8 +200,11 @@ def _check(schedule, lanes, run, stride, posterior, sign, holds):
                 failed = int16(failed | sign[i])
             holds[0] &= failed >= 0
         else:
-            for i in range(size):
-                holds[i % lanes] &= sign[i] >= 0
+            for first in range(lanes, size, lanes):
+                for lane in range(lanes):
+                    sign[lane] = int16(sign[lane] | sign[first + lane])
+            for lane in range(lanes):
+                holds[lane] &= sign[lane] >= 0
         if not holds.any():
             break
 

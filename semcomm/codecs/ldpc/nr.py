@@ -81,7 +81,7 @@ class LDPC5G(ChannelCode):
         plan = self._plan(len(bits), coded_bits, bits_per_symbol)
         sent = np.empty(coded_bits, np.uint8)
         encode_blocks(
-            plan.segmentation.split(bits.numpy()),
+            plan.segmentation.split(bits.to(torch.uint8).numpy()),
             plan.edges,
             SYSTEMATIC_COLUMNS[plan.segmentation.base_graph],
             plan.segmentation.lifting_size,
@@ -101,7 +101,7 @@ class LDPC5G(ChannelCode):
             RateError: when no encoder could have sent `payload_bits` in this many LLRs.
         """
         plan = self._plan(payload_bits, len(llr), bits_per_symbol)
-        received = llr.to(torch.float32).contiguous().numpy()
+        received = llr.detach().to("cpu", torch.float32).contiguous().numpy()
         if self.decoder == "layered":
             blocks, decided = decode_blocks(received, plan.block_start, plan.buffer, plan.schedule, self.max_iterations)
         else:

@@ -1,4 +1,8 @@
-"""Which coded bits are sent, and in which order (3GPP TS 38.212, 5.4.2, redundancy version 0, no limited buffer)."""
+"""Which coded bits are sent, and in which order (3GPP TS 38.212, 5.4.2, redundancy version 0, no limited buffer).
+
+The functions here are compiled into those of `encoder` and `kernel`. Numba's cache of those two does not notice a
+change in this file: touch them as well.
+"""
 
 from typing import NamedTuple
 

@@ -86,7 +86,7 @@ class RegularLDPC(ChannelCode):
         words = self._words(payload_bits, len(llr), bits_per_symbol)
         buffer = CircularBuffer(0, len(self._code.parity), len(self._code.parity), self.length, 1)
         starts = np.arange(words + 1) * self.length
-        received = llr.to(torch.float32).contiguous().numpy()
+        received = llr.detach().to("cpu", torch.float32).contiguous().numpy()
         information, decided = decode_blocks(received, starts, buffer, self._code.schedule, self.max_iterations)
         payload = torch.from_numpy(information[:, : self._word_payload].reshape(-1)[:payload_bits])
         ends = np.minimum(np.arange(1, words + 1) * self._word_payload, payload_bits)

@@ -20,7 +20,8 @@ def decode_blocks_with_sionna(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode code blocks; arguments and results are those of `kernel.decode_blocks`.
 
-    Repeated bits are added up and the interleaver is undone before, so that Sionna sees one plain code word.
+    Repeated bits are added up and the interleaver is undone before, so that Sionna sees one plain code word, of the
+    length of the shortest block: the last few bits of longer ones go unused.
     """
     block_bits = buffer.filler_start
     used = min(int(np.diff(block_start).min()), LOWEST_RATE[base_graph] * block_bits)
