@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 PALETTE = ("#4477AA", "#EE6677", "#228833", "#BB5599", "#CCA333", "#44AACC", "#7F7F7F")
 """After Paul Tol's "bright", which is safe for the colour-blind, adjusted to be read on white and on near black. From
@@ -107,16 +108,24 @@ def default_figures(results: Results) -> list[FigureSpec]:
     return [FigureSpec(x, y, log_y=is_logarithmic(results, y)) for y in drawn]
 
 
-def curve_names(frame: "pd.DataFrame", experiment: Experiment) -> dict[str, tuple[str, int]]:
-    """Return, for each curve of `statistics.curves`, its name for a legend and its number among its transceiver's."""
-    found: dict[str, tuple[str, int]] = {}
+class CurveName(NamedTuple):
+    """What a legend calls a curve: its transceiver, what tells it from that one's others, its number among them."""
+
+    transceiver: str
+    telling: str
+    number: int
+
+
+def curve_names(frame: "pd.DataFrame", experiment: Experiment) -> dict[str, CurveName]:
+    """Return the name of each curve of `statistics.curves`."""
+    found: dict[str, CurveName] = {}
     seen: dict[str, int] = {}
     for curve, transceiver in zip(frame["curve"], frame["transceiver"]):
         if curve not in found:
             telling = curve.removeprefix(transceiver)
             for axis in experiment.axes:
                 telling = telling.replace(f", {axis} ", f", {SHORT.get(axis, axis.replace('_', ' '))} ")
-            found[curve] = transceiver + telling, seen.get(transceiver, 0)
+            found[curve] = CurveName(transceiver, telling.removeprefix(", "), seen.get(transceiver, 0))
             seen[transceiver] = seen.get(transceiver, 0) + 1
     return found
 
@@ -187,9 +196,10 @@ def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, tit
     from matplotlib.figure import Figure
 
     names = curve_names(frame, experiment)
-    texts = [_text(name) for name, _ in names.values()]
-    columns = 2 if len(texts) > 1 and max(map(len, texts)) <= 24 else 1
-    figure = Figure(figsize=(WIDTH, HEIGHT + 0.16 * -(-len(names) // columns)), layout="constrained")
+    there = frame["curve"].isin(frame["curve"][frame["mean"].notna() | (frame["infinite"] > 0)])
+    nowhere, frame = list(frame["transceiver"][~there].unique()), frame[there]
+    names = {curve: names[curve] for curve in frame["curve"].unique()}
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     at, places = positions(frame[spec.x], spec.x, experiment)
     frame = frame.assign(at=np.where(at > 0, at, np.nan) if spec.log_x else at)
@@ -203,14 +213,59 @@ def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, tit
         axes.set_xticks(sorted(frame["at"].dropna().unique()))
     _scale(axes, frame, spec)
     look = {"alpha": 0.15 if len(names) <= 4 else 0.08, "lines": not places}
-    handles = [_curve(axes, frame[frame["curve"] == c], experiment, spec, names[c][1], **look) for c in names]
-    if notes := _notes(frame, spec, experiment):
+    handles = [_curve(axes, frame[frame["curve"] == c], experiment, spec, names[c].number, **look) for c in names]
+    notes = _notes(frame, spec, experiment)
+    if nowhere:
+        notes.append(f"{label_of(spec.y, experiment)}: none of {', '.join(nowhere)}.")
+    if notes:
         text = "\n".join(line for note in notes for line in textwrap.wrap(_text(note, 400), 66))
         where = {"xycoords": "axes fraction", "textcoords": "offset points"}
         axes.annotate(text, (0, 0), (-20, -27), **where, va="top", fontsize=6, color="#555555")
-    # In a frame of its own below, it covers no data.
-    figure.legend(handles, texts, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.6)
+    if handles:
+        _legend(figure, _entries(handles, list(names.values())))
     return figure
+
+
+Entries = list[tuple["Line2D", str]]
+
+
+def _entries(handles: list["Line2D"], names: list[CurveName]) -> list[Entries]:
+    """Return a legend's groups: the curves or, where all transceivers have the same kinds, transceivers and kinds."""
+    from matplotlib.lines import Line2D
+
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.transceiver, []).append(name.telling)
+    shared = next(iter(kinds.values()))
+    if len(kinds) == 1 or len(shared) == 1 or any(others != shared for others in kinds.values()):
+        return [[(handle, ", ".join(filter(None, name[:2]))) for handle, name in zip(handles, names)]]
+    solid = "-" if handles[0].get_linestyle() != "None" else ""
+    transceivers, tellings = [], []
+    for handle, name in zip(handles[:: len(shared)], kinds):
+        colour, marker = handle.get_color(), handle.get_marker()
+        transceivers.append((Line2D([], [], color=colour, marker=marker, linestyle=solid), name))
+    for handle, telling in zip(handles, shared):
+        hollow = handle.get_markerfacecolor() == "white"
+        marker = {"marker": "o", "markerfacecolor": "white" if hollow else None} if hollow or not solid else {}
+        line = Line2D([], [], color="#444444", linestyle=handle.get_linestyle(), **marker)
+        tellings.append((line, telling))
+    return [transceivers, tellings]
+
+
+def _legend(figure: "Figure", groups: list[Entries]) -> None:
+    """Place the legend below the axes, where it covers no data, and make the figure as much higher."""
+    from matplotlib.lines import Line2D
+
+    texts = [text for group in groups for _, text in group]
+    columns = 2 if len(texts) > 1 and max(map(len, texts)) <= 24 else 1
+    if len(groups) == columns:  # a column for each
+        blank = Line2D([], [], linestyle=""), ""
+        rows = max(map(len, groups))
+        groups = [[*group, *[blank] * (rows - len(group))] for group in groups]
+    handles, texts = zip(*(entry for group in groups for entry in group))
+    figure.set_figheight(HEIGHT + 0.16 * -(-len(texts) // columns))
+    where = {"loc": "outside lower center", "ncols": columns, "frameon": False, "handlelength": 2.6}
+    figure.legend(handles, [_text(text) for text in texts], **where)
 
 
 def _scale(axes: "Axes", frame: "pd.DataFrame", spec: FigureSpec) -> None:
@@ -218,6 +273,7 @@ def _scale(axes: "Axes", frame: "pd.DataFrame", spec: FigureSpec) -> None:
         axes.set_xscale("log")
     if spec.log_y and (frame["mean"] > 0).any():
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("")
         top, bottom = frame["mean"].max(), frame["mean"][frame["mean"] > 0].min()
         axes.set_ylim(10 ** math.floor(math.log10(bottom) - 0.2), 10 ** math.ceil(math.log10(top)) * 1.3)
 

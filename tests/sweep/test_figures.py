@@ -119,11 +119,22 @@ def test_a_transceiver_keeps_its_colour(results: Results) -> None:
 def test_curve_names_are_short_and_styles_follow_the_parameters(results: Results) -> None:
     names = curve_names(curves(results, "snr_db", "PSNR"), results.experiment)
     assert list(names.values()) == [
-        ("robust, uses/pixel 0.5", 0),
-        ("robust, uses/pixel 1", 1),
-        ("fast, uses/pixel 0.5", 0),
-        ("fast, uses/pixel 1", 1),
+        ("robust", "uses/pixel 0.5", 0),
+        ("robust", "uses/pixel 1", 1),
+        ("fast", "uses/pixel 0.5", 0),
+        ("fast", "uses/pixel 1", 1),
     ]
+
+
+def test_a_legend_does_not_repeat_itself(results: Results) -> None:
+    spec = FigureSpec("snr_db", "PSNR")
+    texts = [text.get_text().strip() for text in figure_of(results, spec).legends[0].get_texts()]
+    assert texts == ["robust", "fast", "uses/pixel 0.5", "uses/pixel 1"]
+    without = with_table(results, PSNR=results.table["PSNR"].where(results.table["transceiver"] == "fast"))
+    figure = figure_of(without, spec)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["fast, uses/pixel 0.5", "fast, uses/pixel 1"]
+    assert "PSNR (dB): none of robust." in notes_in(figure)
 
 
 def test_labels_have_units(results: Results) -> None:

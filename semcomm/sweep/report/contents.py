@@ -135,12 +135,18 @@ def _environment(results: Results) -> dict[str, str]:
     return {name: str(value) for name, value in flat.items() if value is not None}
 
 
-def facts_of(row: dict[str, Any], results: Results) -> list[list]:
-    """Return what a caption says of one reconstruction beside its scores: pairs of a name and a value."""
+def facts_of(row: dict[str, Any], texts: list[str], experiment: Experiment) -> list[list]:
+    """Return what a caption says of one reconstruction beside its scores: pairs of a name and a value.
+
+    Args:
+        row: of the table.
+        texts: `texts_of` the results.
+        experiment: that was run.
+    """
     facts = [["SNR (dB)", number(row["snr_db"])], ["Rate (bpp)", number(row["bpp"])], ["CBR", number(row["cbr"])]]
     if number(row.get("blocks")):
         facts.append(["Lost blocks", f"{row['block_errors']:g} of {row['blocks']:g}"])
-    facts += [[label_of(name, results.experiment), row[name]] for name in texts_of(results) if number(row[name])]
+    facts += [[label_of(name, experiment), row[name]] for name in texts if number(row[name])]
     return [[name, value] for name, value in facts if value is not None]
 
 

@@ -26,12 +26,15 @@ function chosenCurves() {
   const curves = new Map();
   for (const point of data.points) {
     if (point.channel !== state.channel || !passes(point, names, state.curveFilters)) continue;
-    const [name, style] = point.curve[state.x];
-    if (!curves.has(name)) curves.set(name, { name, style, transceiver: point.transceiver, points: [] });
+    const [transceiver, telling, style] = point.curve[state.x];
+    const name = nameOf(transceiver, telling);
+    if (!curves.has(name)) curves.set(name, { name, transceiver, telling, style, points: [] });
     const [mean, low, high, count, infinite] = point.y[state.y];
     curves.get(name).points.push({ x: point.x[state.x], mean, low, high, count, infinite });
   }
+  const oneKind = new Set([...curves.values()].map((curve) => curve.telling)).size === 1;
   for (const curve of curves.values()) {
+    if (oneKind) Object.assign(curve, { name: curve.transceiver, style: 0 });
     curve.colour = data.colours[curve.transceiver];
     const symbol = transceivers.indexOf(curve.transceiver) % SYMBOLS.length;
     const hollow = Math.floor(curve.style / DASHES.length) % 2;
@@ -65,7 +68,8 @@ function focusOn(controls, number) {
 }
 
 function drawCurves() {
-  const curves = chosenCurves();
+  const chosen = chosenCurves();
+  const curves = chosen.filter((curve) => curve.points.some((point) => point.mean !== null || point.infinite));
   showLegend(curves);
   const shown = curves.filter((curve) => !state.hidden.has(curve.name));
   const x = axisOf(data.x, state.x);
@@ -76,7 +80,7 @@ function drawCurves() {
   const touch = matchMedia("(pointer: coarse)").matches;
   Plotly.react("chart", traces, layoutOf(shown, x, y, categories, touch), { displayModeBar: false, responsive: true });
   element("chart").setAttribute("aria-label", `${y.label} over ${x.label}; the table below has the numbers`);
-  element("curve-notes").textContent = notesOn(curves, x, y).join(" ");
+  element("curve-notes").textContent = notesOn(chosen, curves, x, y).join(" ");
 }
 
 function placesOf(key) {
@@ -209,7 +213,8 @@ function sample(curve) {
   return draw("svg", size, draw("line", line), draw("text", mark, curve.glyph));
 }
 
-function notesOn(curves, x, y) {
+function notesOn(chosen, curves, x, y) {
+  const without = new Set(chosen.filter((curve) => !curves.includes(curve)).map((curve) => curve.transceiver));
   const points = curves.flatMap((curve) => curve.points);
   const placed = points.filter((point) => point.x !== null);
   const away = new Set(curves.filter((c) => c.points.some((p) => p.x === null)).map((c) => c.transceiver));
@@ -222,6 +227,7 @@ function notesOn(curves, x, y) {
     partly && `${plural(partly, "infinite value")} left out of the means and counted apart.`,
     placed.some((p) => isAtZero(p, y)) && `▼ ${name} is 0, which a logarithmic axis has no place for.`,
     empty && `${plural(empty, "point")} without a value.`,
+    without.size && `${name}: none of ${[...without].join(", ")}.`,
     away.size && `Without a place on this axis: ${[...away].join(", ")}.`,
   ].filter(Boolean);
 }

@@ -38,6 +38,8 @@ function number(value) {
 // A value that somebody chose stands as it was written; one that was measured, with four digits.
 const plain = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : number(value));
 
+const nameOf = (transceiver, telling) => (telling ? `${transceiver}, ${telling}` : transceiver);
+
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
 function choice(name, options, selected, onChange) {

@@ -62,9 +62,13 @@ function drawPictures() {
     pairs: [["Picture", image.name], ["Size", image.size]],
     missing: image.fault ?? "not here",
   };
-  gallery = [original, ...chosenReceptions().map((entry) => {
+  const receptions = chosenReceptions();
+  const curveOf = (entry) => data.points[entry.point].curve[data.main];
+  const oneKind = new Set(receptions.map((entry) => curveOf(entry)[1])).size === 1;
+  gallery = [original, ...receptions.map((entry) => {
     const point = data.points[entry.point];
-    const [title] = point.curve[data.main];
+    const [transceiver, telling] = curveOf(entry);
+    const title = nameOf(transceiver, oneKind ? "" : telling);
     return {
       title,
       colour: data.colours[point.transceiver],

@@ -11,7 +11,7 @@ from torch import Tensor
 from semcomm.errors import ImageError
 from semcomm.images import content_hash, to_bytes
 from semcomm.sweep.figures import label_of
-from semcomm.sweep.report.contents import Key, facts_of, key_of_point, number, parameters_of
+from semcomm.sweep.report.contents import Key, facts_of, key_of_point, number, parameters_of, texts_of
 from semcomm.sweep.results import Results, label
 from semcomm.sweep.store import Reconstructions, StoredImage
 
@@ -61,7 +61,7 @@ def album_of(results: Results, data: dict) -> dict:
     experiment = results.experiment
     album, kept = Album(BUDGET), Reconstructions(results.folder)
     numbers = {key_of_point(p["transceiver"], p["channel"], p["parameters"]): n for n, p in enumerate(data["points"])}
-    hashes = _hashes(results)
+    hashes, texts = _hashes(results), texts_of(results)
     captions: dict[str, list[dict]] = {name: [] for name in results.images}
     for row in results.table[results.table["realisation"] == 0].to_dict("records"):
         key = key_of_point(row["transceiver"], row["channel"], parameters_of(row, experiment))
@@ -71,7 +71,7 @@ def album_of(results: Results, data: dict) -> dict:
                 "point": numbers[key],
                 "hash": found,
                 "scores": [[label_of(m.name, experiment), number(row[m.name])] for m in experiment.metrics],
-                "facts": facts_of(row, results),
+                "facts": facts_of(row, texts, experiment),
                 "failed": [name for name in ("decode_failed", "infeasible") if number(row.get(name))],
             }
         )
