@@ -137,7 +137,7 @@ def thresholds(argv: Sequence[str]) -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6])
     parser.add_argument("--constellations", nargs="+", default=["bpsk", "qpsk", "16qam", "64qam", "256qam"])
     parser.add_argument("--payload-bits", type=int, nargs="+", default=[512, 2048, 8192])
-    parser.add_argument("--errors", type=int, default=100, help="block errors to wait for at each SNR")
+    parser.add_argument("--errors", type=int, default=30, help="block errors to wait for at each SNR")
     arguments = parser.parse_args(argv)
     from semcomm.codecs import LDPC5G
     from semcomm.transceivers.thresholds import measure

@@ -32,12 +32,14 @@ class FigureSpec:
         y: column on the vertical axis: a metric, `bler`, `ber`, ...
         log_x: logarithmic horizontal axis.
         log_y: logarithmic vertical axis.
+        where: swept parameter -> the value that it has in this figure; without it every value is drawn.
     """
 
     x: str
     y: str
     log_x: bool = False
     log_y: bool = False
+    where: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from semcomm.errors import ConfigurationError
 from semcomm.memo import write_whole
 from semcomm.sweep.experiment import Experiment, FigureSpec
 from semcomm.sweep.results import Results, label
@@ -160,7 +161,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
     written, used = [], set()
     for spec in results.experiment.figures or default_figures(results):
-        frame = curves(results, spec.x, spec.y)
+        frame = _restricted(curves(results, spec.x, spec.y), spec)
         channels = list(frame["channel"].unique())
         for channel in channels:
             several = channel if len(channels) > 1 else ""
@@ -190,6 +191,15 @@ def _save(figure: "Figure", folder: Path, name: str) -> Iterator[Path]:
 
         write_whole(path, buffer.getvalue())
         yield path
+
+
+def _restricted(frame: "pd.DataFrame", spec: FigureSpec) -> "pd.DataFrame":
+    """Return the points at which the swept parameters have the figure's values, or which do not have them at all."""
+    for axis, value in spec.where.items():
+        if axis not in frame or not (frame[axis] == value).any():
+            raise ConfigurationError(f"figures: no point has {axis} = {value!r}, so there is nothing to draw")
+        frame = frame[(frame[axis] == value) | frame[axis].isna()]
+    return frame
 
 
 def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, title: str) -> "Figure":

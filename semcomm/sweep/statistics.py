@@ -89,6 +89,9 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
     for column in [x, above, *([below] if below else [])]:
         if column not in table:
             raise ConfigurationError(f"there is no column {column!r}; the results have {', '.join(table.columns)}")
+        texts = len(table) and not pd.api.types.is_numeric_dtype(table[column].infer_objects())
+        if texts and column not in ["transceiver", "channel", *axes] and table[column].notna().any():
+            raise ConfigurationError(f"the column {column!r} holds no numbers, so there is nothing to draw")
     along = {x} if x in axes else set(axes) - results.experiment.channel_axes
     fixed = [axis for axis in axes if axis not in along]
     rows = []
@@ -107,10 +110,15 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
 
 
 def _matrix(group: "pd.DataFrame", column: str) -> np.ndarray:
-    values = group.assign(**{column: group[column].astype("float64")})
-    return values.pivot_table(
-        index="image", columns="realisation", values=column, aggfunc="first", dropna=False
-    ).to_numpy(dtype="float64")
+    """Return the values of a column as [images, realisations], NaN where there is none."""
+    images, realisations = (_numbered(group[name]) for name in ("image", "realisation"))
+    values = np.full((images.max() + 1, realisations.max() + 1), np.nan)
+    values[images, realisations] = group[column].to_numpy(dtype="float64", na_value=np.nan)
+    return values
+
+
+def _numbered(names: "pd.Series") -> np.ndarray:
+    return np.unique(names.to_numpy(), return_inverse=True)[1]
 
 
 def bd_rate(

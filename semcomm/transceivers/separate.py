@@ -176,7 +176,7 @@ class Separate(Transceiver):
                 "block_errors": len(block_ok) - int(block_ok.sum()),
                 "decode_failed": image is None,
                 "infeasible": not told.payload_bytes,
-                "constellation": told.constellation.name if told.constellation else "none",
+                "modulation": told.constellation.name if told.constellation else "none",
                 "damage": self.damage,
             },
         )

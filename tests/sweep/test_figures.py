@@ -184,3 +184,15 @@ def test_results_are_not_changed(results: Results, tmp_path: Path) -> None:
     before = results.table.copy()
     draw(with_table(results, [FigureSpec("bpp", "PSNR")]), tmp_path)
     pd.testing.assert_frame_equal(results.table, before)
+
+
+def test_a_figure_of_one_value(results: Results, tmp_path: Path) -> None:
+    whole = FigureSpec("bpp", "PSNR")
+    one = dataclasses.replace(whole, where={"snr_db": 12})
+    sizes = []
+    for n, spec in enumerate((whole, one)):
+        (png, _) = draw(with_table(results, [spec]), tmp_path / str(n))
+        sizes.append(png.read_bytes())
+    assert sizes[0] != sizes[1]
+    with pytest.raises(ConfigurationError, match="no point has snr_db = 13"):
+        draw(with_table(results, [dataclasses.replace(one, where={"snr_db": 13})]), tmp_path)

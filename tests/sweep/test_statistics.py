@@ -1,7 +1,7 @@
 import bjontegaard
 import numpy as np
 import pytest
-from small_run import small_run
+from small_run import link, small_run
 
 from semcomm import bd_quality, bd_rate, curves, x_at
 from semcomm.errors import ConfigurationError
@@ -87,6 +87,25 @@ def test_block_error_rate(results):
 def test_unknown_column(results):
     with pytest.raises(ConfigurationError, match="no column 'LPIPS'; the results have transceiver"):
         curves(results, "snr_db", "LPIPS")
+
+
+def test_text_is_no_curve(results):
+    with pytest.raises(ConfigurationError, match="'damage' holds no numbers"):
+        curves(results, "snr_db", "damage")
+    with pytest.raises(ConfigurationError, match="'image' holds no numbers"):
+        curves(results, "image", "PSNR")
+
+
+def test_a_swept_constellation_stays_with_its_transceiver(tmp_path):
+    swept = {**link(channel_uses_per_pixel=0.5), "sweep": {"constellation": ["qpsk", "16qam"]}}
+    del swept["init_args"]["constellation"]
+    plain = link("bpsk", channel_uses_per_pixel=0.5)
+    table = small_run(
+        tmp_path, transceivers={"a": swept, "b": plain}, sweep={"channel.snr_db": [20]}, realisations=1
+    ).table
+    assert set(table[table["transceiver"] == "a"]["constellation"]) == {"qpsk", "16qam"}
+    assert table[table["transceiver"] == "b"]["constellation"].isna().all()
+    assert set(table["modulation"]) == {"qpsk", "16qam", "bpsk"}
 
 
 RATES = np.array([0.1, 0.25, 0.5, 1.0, 2.0])

@@ -71,6 +71,10 @@ class LDPC5G(ChannelCode):
         block_lengths(segment(payload_bits, coded_bits), coded_bits, 1)
         return payload_bits
 
+    def blocks(self, payload_bits: int) -> int:
+        """Return how many code blocks `payload_bits` are cut into when as many bits are sent as the rate asks for."""
+        return segment(payload_bits, math.ceil(payload_bits / self.rate)).blocks
+
     def encode(self, bits: Tensor, coded_bits: int, bits_per_symbol: int) -> Tensor:
         """Encode `bits`, `uint8` [n], into `uint8` [coded_bits].
 

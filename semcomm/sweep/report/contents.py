@@ -162,5 +162,5 @@ def texts_of(results: Results) -> list[str]:
         for name in words
         if name not in known
         and table[name].map(lambda value: isinstance(value, str)).any()
-        and (name == "constellation" or table[name].nunique() > 1)
+        and (name == "modulation" or table[name].nunique() > 1)
     ]
