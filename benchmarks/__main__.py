@@ -1,0 +1,37 @@
+"""Every benchmark, one after the other, as tables in Markdown.
+
+    python -m benchmarks [FOLDER] [--quick]
+
+FOLDER holds pictures of 768x512, such as the 24 of Kodak; without it the built-in photographs stand in. `--quick` takes
+minutes instead of an hour. Run it on an idle machine.
+"""
+
+import argparse
+import subprocess
+import sys
+from time import perf_counter
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    pictures = [arguments.folder] if arguments.folder else []
+    limit = ["--limit", "3"] if arguments.quick else []
+    commands = {
+        "LDPC decoding beside Sionna and pyldpc": ["ldpc", *(["--quick"] if arguments.quick else [])],
+        "The stages of the separate link": ["link", *pictures, *limit],
+        "The sweep engine": ["sweep"],
+        "Source codecs": ["source_codecs", *(pictures or ["builtin"]), *limit],
+        "Damaged JPEG 2000": ["damaged_jpeg2000", *(pictures or ["builtin"]), *limit],
+    }
+    for title, (module, *options) in commands.items():
+        print(f"\n## {title}\n", flush=True)
+        began = perf_counter()
+        subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *options], check=True)
+        print(f"\n({perf_counter() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
