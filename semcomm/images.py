@@ -5,6 +5,7 @@ are k/255; grey pictures become three equal channels; colour profiles are ignore
 """
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,10 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     """
     path = Path(path)
     try:
-        with Image.open(path) as file:
-            return from_bytes(np.asarray(_checked(file, path, max_pixels)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
+            with Image.open(path) as file:
+                return from_bytes(np.asarray(_checked(file, path, max_pixels)))
     except ImageError:
         raise
     except FileNotFoundError:

@@ -6,11 +6,11 @@ hash: one that was damaged or cut short is computed again.
 
 import hashlib
 import json
-import os
-import tempfile
+import uuid
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +85,19 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         RunError: when the disk refuses.
     """
-    temporary = None
+    temporary = path.with_name(f".part-{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except BaseException as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise RunError(
-                f"{path}: cannot be written ({error.strerror or error}). What was finished is safe; mend that and run "
-                "the same command again"
-            ) from error
-        raise
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}). What is finished is safe; mend that and run the "
+            "same command again"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 _current = Memo()

@@ -80,15 +80,16 @@ def show(results: "Results") -> None:
     y = next(iter(quantities(results)), "bpp")
     points = curves(results, x, y)
     channels = points["channel"].nunique()
-    levels = list(dict.fromkeys(points[x]))
+    names = (points["curve"] + " / " + points["channel"]) if channels > 1 else points["curve"]
+    cells = {(name, row[x]): _cell(row) for name, (_, row) in zip(names, points.iterrows())}
     shown = Table(title=f"{y} over {x} (mean over {table['image'].nunique()} images)")
-    shown.add_column("transceiver")
-    for level in levels:
-        shown.add_column(f"{level:g}" if isinstance(level, float) else str(level), justify="right")
-    for (curve, channel), rows in points.groupby(["curve", "channel"], sort=False):
-        values = {row[x]: _cell(row) for _, row in rows.iterrows()}
-        name = f"{curve} / {channel}" if channels > 1 else curve
-        shown.add_row(name, *(values.get(level, "") for level in levels))
+    shown.add_column(x, justify="right")
+    curve_names = list(dict.fromkeys(names))
+    for name in curve_names:
+        shown.add_column(name, justify="right")
+    for level in dict.fromkeys(points[x]):
+        text = f"{level:g}" if isinstance(level, float) else str(level)
+        shown.add_row(text, *(cells.get((name, level), "") for name in curve_names))
     console.print(shown)
     if points["infinite"].sum():
         console.print("* without the infinite values of identical images")
