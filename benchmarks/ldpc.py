@@ -3,9 +3,10 @@
 Code blocks of 5G NR, BPSK over AWGN, Es/N0 with complex noise of variance N0. The code rate and Eb/N0 are those of
 the code block, its CRC counted as information. Sionna runs 20 iterations of flooding belief propagation with the
 exact check-node update ("boxplus"), 16 words at a time, which is its best and fastest setting on a CPU. All decoders
-may use all of torch's threads.
+may use all of torch's threads. Where other work shares the cores, set OMP_NUM_THREADS=1: PyTorch's threads wait for one
+another, and Sionna with two of them can fall to a tenth, which would flatter ours.
 
-    python benchmarks/ldpc.py [speed] [regular] [curves] [quality] [--quick] [--json FILE]
+    python -m benchmarks.ldpc [speed] [regular] [curves] [quality] [--quick] [--json FILE]
 """
 
 import argparse
