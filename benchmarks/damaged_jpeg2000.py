@@ -1,6 +1,6 @@
 """What is left of a JPEG 2000 image whose codestream was cut short or has flipped bits, by layers and decoder.
 
-    python benchmarks/damaged_jpeg2000.py FOLDER [--limit N]
+    python -m benchmarks.damaged_jpeg2000 FOLDER [--limit N]
 
 The decoders: `mended` is ours (`semcomm.codecs.source.codestream`), the others are what else one could do: OpenJPEG
 with its strict mode off, padding with zeros to the length in the header, and correcting that length.

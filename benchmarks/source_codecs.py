@@ -1,6 +1,6 @@
 """Rate, PSNR and speed of the source codecs on a folder of pictures, one thread, as a table in Markdown.
 
-    python benchmarks/source_codecs.py FOLDER [--limit N] [--bpp 0.25 0.5 1 2]
+    python -m benchmarks.source_codecs FOLDER [--limit N] [--bpp 0.25 0.5 1 2]
 
 PSNR is the mean of the images' own. Encoding includes the search for the budget.
 """
