@@ -1,6 +1,6 @@
 """Rate, PSNR and speed of the source codecs on a folder of pictures, one thread, as a table in Markdown.
 
-    python -m benchmarks.source_codecs FOLDER [--limit N] [--bpp 0.25 0.5 1 2]
+    python -m benchmarks.source_codecs FOLDER [--limit N] [--bpp 0.25 0.5 1 2] [--codecs JPEG2000 ...]
 
 PSNR is the mean of the images' own. Encoding includes the search for the budget.
 """
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("folder", help="a folder of pictures, or builtin")
     parser.add_argument("--limit", type=int, help="the first so many pictures only")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.125, 0.25, 0.5, 1.0, 2.0])
+    parser.add_argument("--codecs", nargs="+", help="these classes only, such as JPEG2000")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = [image for _, image in ImageSet(arguments.folder, limit=arguments.limit)]
@@ -33,6 +34,8 @@ def main() -> None:
     codecs = [JPEG2000(), JPEG2000(layers=1), JPEG(), JPEG(subsampling="4:4:4"), WebP()]
     codecs += [AVIF(), HEIF(), HEIF(chroma="4:2:0"), JPEGXL()]
     for codec in codecs:
+        if arguments.codecs and type(codec).__name__ not in arguments.codecs:
+            continue
         for bpp in arguments.bpp:
             memo.use(memo.Memo())  # so that every encode is a real one
             reached, filled, quality, times, refused = [], [], [], [], 0

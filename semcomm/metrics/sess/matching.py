@@ -141,6 +141,10 @@ def _iterate(
     in_place,
 ):
     """Update `similarity` in place, `times` times (equations 20 to 22)."""
+    widest = max(np.diff(start1).max(), np.diff(start2).max())
+    near, cost = np.empty((widest, widest)), np.empty((widest, widest))
+    assigned = np.empty(widest, np.int64)
+    share1, share2 = _shares(start1, to1, importance1), _shares(start2, to2, importance2)
     previous = similarity.copy()
     for time in range(times):
         previous[:] = similarity
@@ -153,14 +157,14 @@ def _iterate(
                 elif p == 0 or q == 0:
                     matched = 0.0
                 else:
-                    first, second = to1[start1[u] : start1[u + 1]], to2[start2[v] : start2[v + 1]]
-                    near = np.empty((p, q))
                     for k in range(p):
+                        at1 = start1[u] + k
                         for m in range(q):
-                            relation = predicates[kind1[start1[u] + k], kind2[start2[v] + m]]
-                            near[k, m] = (1 - weight) * source[first[k], second[m]] + weight * relation
-                    by1 = _weighted_maximum(near, importance1, first)
-                    by2 = _weighted_maximum(near.T.copy(), importance2, second)
+                            at2 = start2[v] + m
+                            relation = predicates[kind1[at1], kind2[at2]]
+                            near[k, m] = (1 - weight) * source[to1[at1], to2[at2]] + weight * relation
+                    by1 = _weighted_maximum(near[:p, :q], share1[start1[u] :], cost, assigned)
+                    by2 = _weighted_maximum(near[:p, :q].T, share2[start2[v] :], cost, assigned)
                     total = importance1[u] + importance2[v]
                     share = importance1[u] / total if total > 0 else 0.5
                     matched = share * by1 + (1 - share) * by2
@@ -168,23 +172,38 @@ def _iterate(
 
 
 @njit(cache=True)
-def _weighted_maximum(near, importance, nodes):
-    """Return the largest sum of an assignment of rows to columns, row k weighted by the share of nodes[k]."""
+def _shares(start, to, importance):
+    """Return the share of each neighbour in the importance of all neighbours of its object."""
+    shares = np.empty(len(to))
+    for u in range(len(start) - 1):
+        total = 0.0
+        for at in range(start[u], start[u + 1]):
+            total += importance[to[at]]
+        for at in range(start[u], start[u + 1]):
+            shares[at] = importance[to[at]] / total if total > 0 else 1.0 / (start[u + 1] - start[u])
+    return shares
+
+
+@njit(cache=True)
+def _weighted_maximum(near, share, cost, assigned):
+    """Return the largest sum of an assignment of rows to columns, row k weighted by share[k]; `cost` is scratch."""
     rows, columns = near.shape
-    total = 0.0
+    if rows == 1 or columns == 1:
+        best = -np.inf
+        for k in range(rows):
+            for m in range(columns):
+                best = max(best, share[k] * near[k, m])
+        return best
+    short, long = min(rows, columns), max(rows, columns)
     for k in range(rows):
-        total += importance[nodes[k]]
-    cost = np.empty((rows, columns))
-    for k in range(rows):
-        share = importance[nodes[k]] / total if total > 0 else 1.0 / rows
         for m in range(columns):
-            cost[k, m] = -share * near[k, m]
-    if rows > columns:
-        cost = cost.T.copy()
-    assigned = np.empty(len(cost), np.int64)
-    _assign(cost, assigned)
+            if rows <= columns:
+                cost[k, m] = -share[k] * near[k, m]
+            else:
+                cost[m, k] = -share[k] * near[k, m]
+    _assign(cost[:short, :long], assigned)
     found = 0.0
-    for k in range(len(cost)):
+    for k in range(short):
         found -= cost[k, assigned[k]]
     return found
 
