@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
-from math import log10
+from math import ceil, log10
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from semcomm.channels import AWGN
@@ -18,6 +17,8 @@ from semcomm.transceivers.bounds import RandomBits
 
 BLOCK_ERROR_RATES = (0.1, 0.01, 0.001)
 STEP_DB = 0.1
+LEAP = 5
+"""Steps to go at once as long as every block fails."""
 _IMAGE = torch.zeros(1, 3, 1, 1)
 
 
@@ -58,14 +59,18 @@ def measure(
 
 
 def _snrs(code: ChannelCode, constellation: QAM, payload_bits: int, errors: int) -> list[float]:
-    """Go up in small steps from where all blocks fail, and interpolate log10 of the block error rate."""
-    start = _shannon_db(getattr(code, "rate", 1.0) * constellation.bits_per_symbol) - 1
-    snr_db = np.ceil(start / STEP_DB) * STEP_DB
-    curve = [(snr_db - STEP_DB, 1.0)]
+    """Go up in small steps from the last SNR where all blocks fail; interpolate log10 of the block error rate."""
+
+    def rate_at(step: int) -> float:
+        return _block_error_rate(code, constellation, payload_bits, step * STEP_DB, errors)
+
+    step = ceil((_shannon_db(getattr(code, "rate", 1.0) * constellation.bits_per_symbol) - 1) / STEP_DB)
+    while rate_at(step + LEAP) == 1:
+        step += LEAP
+    curve = [(step * STEP_DB, 1.0)]
     while curve[-1][1] > BLOCK_ERROR_RATES[-1]:
-        curve.append((snr_db, _block_error_rate(code, constellation, payload_bits, float(snr_db), errors)))
-        steep = curve[-1][1] > 0.9
-        snr_db += 5 * STEP_DB if steep and curve[-1][1] == 1 else STEP_DB
+        step += 1
+        curve.append((step * STEP_DB, rate_at(step)))
     found = []
     for rate in BLOCK_ERROR_RATES:
         at = next(n for n, point in enumerate(curve) if point[1] <= rate)
