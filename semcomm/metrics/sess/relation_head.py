@@ -1,0 +1,246 @@
+"""The relation head of Relate-Anything: from the tokens of masks to a score for every (predicate, subject, object).
+
+Layout and constants are those of the SeSS authors' published code, so that their checkpoint loads by name: a linear
+layer into the width of BERT, its first two layers as an encoder over the tokens, a linear layer, and two projections
+whose scaled dot product is the logit. The authors run their head in training mode, so that dropout is live and no two
+results agree; ours has no dropout and one result.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from semcomm.errors import ModelError
+from semcomm.metrics.sess.checkpoint import read_checkpoint
+
+BERT_EPSILON = 1e-12
+"""Of BERT's layer norms; those of `fc_input` and `fc_output` have torch's."""
+POSITION = 1
+"""The position of every token: masks have no order."""
+PADDED = -9999.0
+"""Logit of a pair that is not there, as the authors have it."""
+
+
+class RelationHead(nn.Module):
+    """The head. State-dict names: `fc_input`, `model.embeddings`, `model.encoder.layer`, `fc_output`, `cls_sub`, `cls_obj`.
+
+    Args:
+        token_width: of the mask tokens (SAM: 256).
+        width: of the encoder (BERT-base: 768).
+        heads: of its attention.
+        intermediate: width of its feed-forward part.
+        layers: how many of them.
+        feature_width: of a subject or object in each predicate's space.
+        predicates: how many predicates.
+        positions: rows of the table of positions, of which one is used.
+    """
+
+    def __init__(
+        self,
+        token_width: int = 256,
+        width: int = 768,
+        heads: int = 12,
+        intermediate: int = 3072,
+        layers: int = 2,
+        feature_width: int = 512,
+        predicates: int = 56,
+        positions: int = 512,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ModelError(f"a relation head of width {width} cannot have {heads} attention heads")
+        self.predicates = predicates
+        self.fc_input = nn.Sequential(nn.Linear(token_width, width), nn.LayerNorm(width))
+        self.model = nn.ModuleDict(
+            {
+                "embeddings": _Embeddings(width, positions),
+                "encoder": nn.ModuleDict(
+                    {"layer": nn.ModuleList(_Layer(width, heads, intermediate) for _ in range(layers))}
+                ),
+            }
+        )
+        self.fc_output = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
+        self.cls_sub = nn.Linear(width, predicates * feature_width)
+        self.cls_obj = nn.Linear(width, predicates * feature_width)
+        self.eval()
+
+    def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return the logits of all relations.
+
+        Args:
+            tokens: [B, n, token_width].
+            present: `bool` [B, n], False for padding; all are present unless given.
+
+        Returns:
+            [B, predicates, n, n]; rows are subjects, columns objects. The diagonal is not masked; pairs with padding
+            have the logit -9999.
+        """
+        hidden = self.model["embeddings"](self.fc_input(tokens))
+        attended = None if present is None else present[:, None, None, :]
+        for layer in self.model["encoder"]["layer"]:
+            hidden = layer(hidden, attended)
+        hidden = self.fc_output(hidden)
+        subject, object_ = (project(hidden).unflatten(-1, (self.predicates, -1)) for project in (self.cls_sub, self.cls_obj))
+        logits = torch.einsum("bsrf,borf->brso", subject, object_) / math.sqrt(subject.shape[-1])
+        if present is not None:
+            pair = present[:, None, :, None] & present[:, None, None, :]
+            logits = logits.masked_fill(~pair, PADDED)
+        return logits
+
+    @torch.inference_mode()
+    def scores(self, tokens: Tensor) -> Tensor:
+        """Return the scores of the relations between the masks of one image.
+
+        Args:
+            tokens: [n, token_width], n may be 0.
+
+        Returns:
+            `float32` [predicates, n, n] in [0, 1], on the CPU; 0 on the diagonal.
+        """
+        if not len(tokens):
+            return torch.zeros(self.predicates, 0, 0)
+        weight = self.fc_input[0].weight
+        if tokens.shape[-1] != weight.shape[1]:
+            raise ModelError(f"the relation head takes tokens of width {weight.shape[1]}, not {tokens.shape[-1]}")
+        scores = self(tokens[None].to(weight))[0].float().sigmoid().cpu()
+        return scores * (1 - torch.eye(len(tokens)))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], heads: int = 12, predicates: int = 56) -> Self:
+        """Build the head that a state dict in the authors' layout describes.
+
+        Sizes are those of the tensors. Two numbers leave no trace in them: the attention heads, of which BERT-base has
+        12, and the predicates, of which PSG has 56. BERT's word embeddings and pooler are left out: nothing uses them.
+
+        Raises:
+            ModelError: when the names or shapes are not those of a relation head.
+        """
+        unused = ("model.pooler.", "model.embeddings.word_embeddings.", "model.embeddings.position_ids")
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+        feed_forward = [name for name in state if name.endswith(".intermediate.dense.weight")]
+        try:
+            head = cls(
+                token_width=state["fc_input.0.weight"].shape[1],
+                width=state["fc_input.0.weight"].shape[0],
+                heads=heads,
+                intermediate=state["model.encoder.layer.0.intermediate.dense.weight"].shape[0],
+                layers=len(feed_forward),
+                feature_width=state["cls_sub.weight"].shape[0] // predicates,
+                predicates=predicates,
+                positions=state["model.embeddings.position_embeddings.weight"].shape[0],
+            )
+            head.load_state_dict(state)
+        except KeyError as missing:
+            raise ModelError(f"this is no relation head: it has no {missing.args[0]}") from None
+        except (RuntimeError, IndexError) as error:
+            raise ModelError(f"this is no relation head in the Relate-Anything layout: {error}") from None
+        return head
+
+    @classmethod
+    def load(cls, path: str | Path, heads: int = 12, predicates: int = 56, trust_pickle: bool = False) -> Self:
+        """Load a checkpoint: safetensors, or a pickle such as the authors' `ram_epoch12.pth` if you say you trust it.
+
+        Raises:
+            ModelError: when the file cannot be read or holds no relation head.
+        """
+        try:
+            return cls.from_state(read_checkpoint(path, trust_pickle), heads, predicates)
+        except ModelError as error:
+            raise ModelError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+class _Embeddings(nn.Module):
+    """BERT's embeddings of tokens that are vectors already: a token type (0) and a position are added."""
+
+    def __init__(self, width: int, positions: int) -> None:
+        super().__init__()
+        self.position_embeddings = nn.Embedding(positions, width)
+        self.token_type_embeddings = nn.Embedding(2, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=BERT_EPSILON)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        added = self.token_type_embeddings.weight[0] + self.position_embeddings.weight[POSITION]
+        return self.LayerNorm(tokens + added)
+
+
+class _Layer(nn.Module):
+    """One layer of BERT (J. Devlin et al., 2019): attention and feed-forward, each with its residual normed after."""
+
+    def __init__(self, width: int, heads: int, intermediate: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention = nn.ModuleDict(
+            {
+                "self": nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")}),
+                "output": _residual_output(width, width),
+            }
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, intermediate)})
+        self.output = _residual_output(intermediate, width)
+
+    def forward(self, hidden: Tensor, attended: Tensor | None) -> Tensor:
+        """Take hidden [B, n, width] and `attended`, bool [B, 1, 1, n]: which tokens there are to look at."""
+        query, key, value = (
+            self.attention["self"][name](hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        seen = scaled_dot_product_attention(query, key, value, attn_mask=attended).transpose(1, 2).flatten(2)
+        output = self.attention["output"]
+        hidden = output["LayerNorm"](hidden + output["dense"](seen))
+        inner = gelu(self.intermediate["dense"](hidden))
+        return self.output["LayerNorm"](hidden + self.output["dense"](inner))
+
+
+def _residual_output(inner: int, width: int) -> nn.ModuleDict:
+    return nn.ModuleDict({"dense": nn.Linear(inner, width), "LayerNorm": nn.LayerNorm(width, eps=BERT_EPSILON)})
+
+
+def relation_losses(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the multi-label categorical cross-entropy of each relation.
+
+    log(1 + sum of exp(logit) over the pairs that do not have it) + log(1 + sum of exp(-logit) over those that do). J. Su
+    et al., "ZLPR: A Novel Loss for Multi-label Classification", arXiv 2208.02955, equation 6.
+
+    Args:
+        logits: [B, predicates, n, n].
+        target: of the same shape, true where the relation holds.
+
+    Returns:
+        [B, predicates].
+    """
+    logits, target = logits.flatten(2), target.flatten(2).bool()
+    zero = torch.zeros_like(logits[..., :1])
+    absent = torch.cat([zero, logits.masked_fill(target, -math.inf)], dim=-1)
+    holding = torch.cat([zero, (-logits).masked_fill(~target, -math.inf)], dim=-1)
+    return absent.logsumexp(-1) + holding.logsumexp(-1)
+
+
+def head_loss(head: RelationHead, tokens: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Return the training loss of a batch of images: a mean in which the relations that go worst weigh most.
+
+    Each loss is weighted by its ratio to the largest, as in the authors' code. The weights are constants to the
+    gradient: how hard a relation is decides how much it counts, and is not itself to be learnt.
+
+    Args:
+        head: the relation head.
+        tokens: of each image, [n_i, token_width] with n_i at least 1; padded here.
+        targets: of each image, true where a relation holds, [predicates, n_i, n_i].
+
+    Returns:
+        A scalar.
+    """
+    count = max(len(each) for each in tokens)
+    device = tokens[0].device
+    padded = torch.zeros(len(tokens), count, tokens[0].shape[-1], dtype=tokens[0].dtype, device=device)
+    present = torch.zeros(len(tokens), count, dtype=torch.bool, device=device)
+    target = torch.zeros(len(tokens), head.predicates, count, count, dtype=torch.bool, device=device)
+    for i, (each, holds) in enumerate(zip(tokens, targets, strict=True)):
+        n = len(each)
+        padded[i, :n], present[i, :n], target[i, :, :n, :n] = each, True, holds
+    losses = relation_losses(head(padded, present), target)
+    return (losses * (losses / losses.max()).detach()).mean()
