@@ -15,10 +15,10 @@ WRAPPERS = ("model", "state_dict")
 def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name.
 
-    A `.safetensors` file holds tensors and nothing else. Any other file is taken for a pickle of torch. Of a pickle only
-    tensors, numbers and containers are read (`weights_only`), and even so only when you say that you trust it. The state
-    dict may lie under `model` or `state_dict`, and its names may begin with `module.`, as data-parallel training
-    leaves them.
+    A `.safetensors` file holds tensors and nothing else. Any other file is taken for a pickle of torch. Of a pickle
+    only tensors, numbers and containers are read (`weights_only`), and even so only when you say that you trust it.
+    The state dict may lie under `model` or `state_dict`, and its names may begin with `module.`, as data-parallel
+    training leaves them.
 
     Args:
         path: of the file.

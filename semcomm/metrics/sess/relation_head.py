@@ -27,7 +27,7 @@ PADDED = -9999.0
 
 
 class RelationHead(nn.Module):
-    """The head. State-dict names: `fc_input`, `model.embeddings`, `model.encoder.layer`, `fc_output`, `cls_sub`, `cls_obj`.
+    """The head. Its parts are named as in the authors' state dict, its defaults are their sizes.
 
     Args:
         token_width: of the mask tokens (SAM: 256).
@@ -85,7 +85,9 @@ class RelationHead(nn.Module):
         for layer in self.model["encoder"]["layer"]:
             hidden = layer(hidden, attended)
         hidden = self.fc_output(hidden)
-        subject, object_ = (project(hidden).unflatten(-1, (self.predicates, -1)) for project in (self.cls_sub, self.cls_obj))
+        subject, object_ = (
+            project(hidden).unflatten(-1, (self.predicates, -1)) for project in (self.cls_sub, self.cls_obj)
+        )
         logits = torch.einsum("bsrf,borf->brso", subject, object_) / math.sqrt(subject.shape[-1])
         if present is not None:
             pair = present[:, None, :, None] & present[:, None, None, :]
@@ -203,8 +205,8 @@ def _residual_output(inner: int, width: int) -> nn.ModuleDict:
 def relation_losses(logits: Tensor, target: Tensor) -> Tensor:
     """Return the multi-label categorical cross-entropy of each relation.
 
-    log(1 + sum of exp(logit) over the pairs that do not have it) + log(1 + sum of exp(-logit) over those that do). J. Su
-    et al., "ZLPR: A Novel Loss for Multi-label Classification", arXiv 2208.02955, equation 6.
+    log(1 + sum of exp(logit) over the pairs that do not have it) + log(1 + sum of exp(-logit) over those that do):
+    J. Su et al., "ZLPR: A Novel Loss for Multi-label Classification", arXiv 2208.02955.
 
     Args:
         logits: [B, predicates, n, n].
