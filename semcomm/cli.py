@@ -146,8 +146,41 @@ def thresholds(argv: Sequence[str]) -> None:
     measure(codes, arguments.constellations, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
 
 
+def models(argv: Sequence[str]) -> None:
+    """List the models that can be used, fetch one, or check a local folder."""
+    parser = _parser(models)
+    actions = parser.add_subparsers(dest="action", metavar="{list,fetch,check}")
+    actions.add_parser("list", help="what there is, and what is present (the default)")
+    fetching = actions.add_parser("fetch", help="download a model")
+    fetching.add_argument("name", help="short name from the list, or a hub id")
+    fetching.add_argument("--to", type=Path, metavar="DIR", help="folder for it (default: where its name finds it)")
+    fetching.add_argument("--trust-pickle", action="store_true", help="take weights that are published as a pickle")
+    checking = actions.add_parser("check", help="say whether a folder is complete and of the right kind")
+    checking.add_argument("folder", type=Path, metavar="DIR")
+    arguments = parser.parse_args(argv)
+    if arguments.action == "fetch":
+        from semcomm.models.fetching import fetch
+
+        print(fetch(arguments.name, arguments.to, arguments.trust_pickle))
+    elif arguments.action == "check":
+        from semcomm.models.checking import check
+
+        found = check(arguments.folder)
+        print(
+            f"{arguments.folder}: a complete {found.kind}, {found.tensors} tensors in {found.files} files of weights, "
+            f"{found.megabytes:.0f} MB"
+        )
+    else:
+        from semcomm.models import CARDS, is_present
+
+        for card in CARDS.values():
+            state = "present" if is_present(card) else "absent"
+            print(f"{card.name:<23}{state:<9}{card.size:<15}{card.licence:<25}{card.source or 'comes with semcomm'}")
+            print(f"{'':<23}for {card.purpose}; {card.attribution}")
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (run, report, compare, transmit, score, thresholds)
+    command.__name__: command for command in (run, report, compare, transmit, score, models, thresholds)
 }
 
 

@@ -1,0 +1,103 @@
+"""Is a local folder complete and of the right kind?"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from semcomm.errors import ModelError
+from semcomm.models.files import files_in, tensors_in
+from semcomm.models.loading import import_transformers, load_processor, read_transformer
+
+_NEEDED = {
+    "clip": ("CLIPModel", ("CLIPImageProcessorPil", "CLIPTokenizer")),
+    "sam": ("SamModel", ("SamImageProcessorPil",)),
+    "blip": ("BlipForConditionalGeneration", ("BlipImageProcessorPil", "AutoTokenizer")),
+    "vit": ("ViTModel", ("ViTImageProcessorPil",)),
+}
+"""model_type of config.json -> the class that we load, and what must stand beside it."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a complete model is.
+
+    Attributes:
+        kind: class of it.
+        files: number of its files of weights.
+        tensors: number of tensors in them.
+        megabytes: size of them.
+    """
+
+    kind: str
+    files: int
+    tensors: int
+    megabytes: float
+
+
+def check(folder: Path) -> Checked:
+    """Return what the model in a folder is, having read all of it.
+
+    Of transformers' models every tensor is compared with what the configuration asks for; of diffusers' pipelines
+    every component must be there, and its files of weights whole.
+
+    Raises:
+        ModelError: the first thing that is wrong with it.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder")
+    if (folder / "model_index.json").is_file():
+        kind = _check_pipeline(folder)
+    else:
+        kind = _check_component(folder)
+    files = files_in(folder, {".safetensors"})
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return Checked(kind, len(files), sum(len(tensors_in(file)) for file in files), size)
+
+
+def _check_pipeline(folder: Path) -> str:
+    index = _json(folder / "model_index.json")
+    for name, entry in index.items():
+        if name.startswith("_") or not isinstance(entry, list) or entry[0] is None:
+            continue  # a component that this pipeline does without
+        library, cls = entry
+        part = folder / name
+        if not part.is_dir():
+            raise ModelError(f"{folder}: the component {name} ({cls}) is missing; fetch the model again")
+        if (part / "config.json").is_file():
+            found = _check_component(part, cls if library == "transformers" else None)
+            if found != cls:
+                raise ModelError(f"{part}: holds a {found}, but the pipeline asks for a {cls}")
+        elif not any(part.glob("*.json")):
+            raise ModelError(f"{part}: has no configuration; fetch the model again")
+    return index.get("_class_name", "pipeline")
+
+
+def _check_component(folder: Path, architecture: str | None = None) -> str:
+    """Check one model; return its class."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder}: has neither config.json nor model_index.json, so it is no model that we know")
+    configuration = _json(path)
+    if "_class_name" in configuration:  # of diffusers
+        if not list(folder.glob("diffusion_pytorch_model*.safetensors")):
+            raise ModelError(f"{folder}: has no weights (diffusion_pytorch_model.safetensors); fetch it again")
+        return configuration["_class_name"]
+    kind, processors = _NEEDED.get(configuration.get("model_type"), (None, ()))
+    if architecture is None:
+        architecture = kind or (configuration.get("architectures") or ["unknown"])[0]
+    else:
+        processors = ()  # a pipeline has them in folders of their own
+    if not hasattr(import_transformers(), architecture):
+        raise ModelError(f"{path}: names the architecture {architecture}, which transformers does not have")
+    options = {"add_pooling_layer": False} if architecture == "ViTModel" else {}
+    read_transformer(folder, architecture, "auto", **options)
+    for cls in processors:
+        load_processor(str(folder), cls)
+    return architecture
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise ModelError(f"{path}: is damaged; fetch the model again") from None

@@ -1,0 +1,51 @@
+"""What goes into a network for images, and what comes out: computed once per process and shared."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semcomm.images import content_hash, to_bytes
+from semcomm.models.loading import load_processor
+
+BATCH = 32
+"""Images per pass through a network: more cost memory and gain no time."""
+
+_KEPT = 8192
+_lately: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+
+
+def embed_once(images: Sequence[Tensor], model: str, embed: Callable[[Sequence[Tensor]], Tensor]) -> Tensor:
+    """Return the embedding of each image [B, d], computing only those that are not at hand.
+
+    Args:
+        images: each [3, H, W] in [0, 1], of any size; a batch [B, 3, H, W] will do.
+        model: what tells the model from every other: its hash and precision.
+        embed: computes at most `BATCH` embeddings [b, d].
+    """
+    keys = [(model, content_hash(image)) for image in images]
+    found = {key: _lately[key] for key in keys if key in _lately}
+    missing = {key: image for key, image in zip(keys, images) if key not in found}
+    names, pictures = list(missing), list(missing.values())
+    for start in range(0, len(names), BATCH):
+        found.update(zip(names[start : start + BATCH], embed(pictures[start : start + BATCH])))
+    for key in found:
+        _lately[key] = found[key]
+        _lately.move_to_end(key)
+    while len(_lately) > _KEPT:
+        _lately.popitem(last=False)
+    return torch.stack([found[key] for key in keys])
+
+
+def pixel_values(images: Sequence[Tensor], model: str, processor: str) -> Tensor:
+    """Return images as a model's own processor prepares them [B, 3, h, w].
+
+    Args:
+        images: each [3, H, W] in [0, 1], of any size.
+        model: name of the model; see `semcomm.models.find`.
+        processor: class of transformers.
+    """
+    pictures = [Image.fromarray(to_bytes(image)) for image in images]
+    return load_processor(model, processor)(images=pictures, return_tensors="pt")["pixel_values"]

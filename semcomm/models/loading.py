@@ -1,0 +1,309 @@
+"""The one door to weights: from a name to a model that is loaded once and shared. It never reaches the network."""
+
+import re
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from semcomm.errors import ConfigurationError, ModelError
+from semcomm.models.cards import ModelCard, card_of
+from semcomm.models.files import PICKLES, Shape, cache_folder, fingerprint, read_tensors, tensors_in
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+T = TypeVar("T")
+Precision = Literal["float32", "bfloat16"]
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_shared: dict[Hashable, Any] = {}
+_lock = threading.RLock()
+
+
+def find(name: str) -> Path:
+    """Return where a model is on this machine: a folder, or a file of weights.
+
+    Args:
+        name: a local folder or file, a hub id that was fetched, or the short name of a card.
+
+    Raises:
+        ModelError: when it is not there; it says how to get it.
+    """
+    local = Path(name).expanduser()
+    if local.exists():
+        return local.resolve()
+    card = card_of(name)
+    path = _fetched(card.source if card and not card.is_file else name, card)
+    if path is None:
+        raise ModelError(_missing(name, card))
+    return path
+
+
+def is_present(card: ModelCard) -> bool:
+    """Say whether a model is on this machine."""
+    if not card.source:
+        from semcomm.models.encoder import WEIGHTS
+
+        return WEIGHTS.is_file()
+    return _fetched(card.source, card) is not None
+
+
+def converted(card: ModelCard) -> Path:
+    """Return where `fetch` puts a model that is one file."""
+    return cache_folder() / "models" / f"{card.name}.safetensors"
+
+
+def weights_of(name: str, trust_pickle: bool = False) -> str:
+    """Return the hash (hex, 64 characters) of what a model is; see `semcomm.models.files.fingerprint`."""
+    return fingerprint(find(name), trust_pickle)
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a name: `auto` is the first GPU where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigurationError(f"device is {name!r}; say auto, cpu, cuda or cuda:1") from None
+
+
+def shared(key: Hashable, make: Callable[[], T]) -> T:
+    """Return what was made for `key` in this process, or make it."""
+    with _lock:
+        if key not in _shared:
+            _shared[key] = make()
+        return _shared[key]
+
+
+def load_transformer(
+    name: str,
+    architecture: str,
+    precision: Precision = "float32",
+    device: str = "auto",
+    trust_pickle: bool = False,
+    **options: Any,
+) -> "PreTrainedModel":
+    """Return a model of transformers in evaluation mode, loaded once per process.
+
+    Args:
+        name: a local folder, a hub id that was fetched, or the short name of a card.
+        architecture: class of transformers, `CLIPModel` for instance.
+        precision: of weights and arithmetic.
+        device: `auto`, or as PyTorch names it.
+        trust_pickle: read `pytorch_model.bin` where there is no safetensors file.
+        options: arguments of the class's constructor beside its configuration.
+
+    Raises:
+        ModelError: when it is missing, incomplete, damaged, of another kind, or a pickle that is not trusted.
+    """
+    folder, target = find(name), device_of(device)
+    key = (folder, architecture, precision, target, tuple(options.items()))
+
+    def make() -> "PreTrainedModel":
+        model = read_transformer(folder, architecture, getattr(torch, precision), trust_pickle, **options)
+        return model.to(target).eval().requires_grad_(False)
+
+    return shared(key, make)
+
+
+def read_transformer(
+    folder: Path, architecture: str, dtype: torch.dtype | Literal["auto"], trust_pickle: bool = False, **options: Any
+) -> "PreTrainedModel":
+    """Read a model of transformers from a folder; every tensor that its configuration asks for must be there."""
+    transformers = import_transformers()
+    cls = getattr(transformers, architecture)
+    configuration = _configuration(folder)
+    wanted = cls.config_class.model_type
+    if configuration.get("model_type") != wanted:
+        raise ModelError(
+            f"{folder}: is of the kind {configuration.get('model_type') or 'unknown'!r} by its config.json; "
+            f"{architecture} needs {wanted!r}"
+        )
+    has_safetensors = _check_weights(folder, trust_pickle)
+    try:
+        with quiet_transformers():
+            model, report = cls.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=has_safetensors,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{folder}: cannot be loaded as {architecture} ({_first_line(error)})") from error
+    mismatched = {name: (tuple(found), tuple(asked)) for name, found, asked in report["mismatched_keys"]}
+    _complain(folder, architecture, report["missing_keys"], mismatched)
+    return model
+
+
+def load_processor(name: str, cls: str, **options: Any) -> Any:
+    """Return a tokenizer or image processor of transformers from a model's folder, loaded once per process.
+
+    Raises:
+        ModelError: when its files are missing or damaged.
+    """
+    folder = find(name)
+
+    def make() -> Any:
+        transformers = import_transformers()
+        try:
+            with quiet_transformers():
+                return getattr(transformers, cls).from_pretrained(folder, local_files_only=True, **options)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{folder}: has no usable {cls} ({_first_line(error)})") from error
+
+    return shared((folder, cls, tuple(options.items())), make)
+
+
+def load_module(
+    name: str,
+    build: Callable[[], nn.Module],
+    device: str = "auto",
+    trust_pickle: bool = False,
+    exact: Mapping[str, Shape] | None = None,
+) -> nn.Module:
+    """Return a module of our own with weights from a file, in evaluation mode, loaded once per process.
+
+    Args:
+        name: a file of weights, a folder with one such file, or the short name of a card.
+        build: makes the module; its tensors' names are those of the file, which may hold others besides.
+        device: `auto`, or as PyTorch names it.
+        trust_pickle: read a PyTorch file (`.pth`).
+        exact: name -> shape of further tensors that the file must hold, by which to tell one network from another.
+
+    Raises:
+        ModelError: when it is missing, damaged, of another layout, or a pickle that is not trusted.
+    """
+    path, target = find(name), device_of(device)
+
+    def make() -> nn.Module:
+        file = _only_file(path, trust_pickle) if path.is_dir() else path
+        found = read_tensors(file, trust_pickle)
+        module = build()
+        wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()} | dict(exact or {})
+        # torchvision's oldest files lack the counters of batch normalisation, which evaluation does not use
+        missing = [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")]
+        shapes = {key: (tuple(found[key].shape), shape) for key, shape in wanted.items() if key in found}
+        kind = build.__name__.strip("_")
+        _complain(file, kind, missing, {key: pair for key, pair in shapes.items() if pair[0] != pair[1]})
+        module.load_state_dict({k: v for k, v in found.items() if k in module.state_dict()}, strict=False)
+        return module.to(target).eval().requires_grad_(False)
+
+    return shared((path, build, target), make)
+
+
+def import_transformers() -> Any:
+    """Return transformers, which is needed only by who uses its models.
+
+    Raises:
+        ModelError: when it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise ModelError("this model needs transformers: pip install 'semcomm[models]'") from None
+    return transformers
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and load reports away: what they say, our errors say."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _fetched(source: str, card: ModelCard | None) -> Path | None:
+    if card and card.is_file:
+        return converted(card) if converted(card).is_file() else None
+    if not _HUB_ID.fullmatch(source):
+        return None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    for file in ("model_index.json", "config.json"):
+        if isinstance(path := try_to_load_from_cache(source, file), str):
+            return Path(path).parent
+    return None
+
+
+def _missing(name: str, card: ModelCard | None) -> str:
+    if card is None and not _HUB_ID.fullmatch(name):
+        return f"{name}: there is no such folder or file, and no model of that name; `semcomm models` lists them"
+    what = f"{card.source} ({card.size}, {card.licence})" if card else name
+    pickle = " --trust-pickle" if card and card.is_file else ""
+    fetch = f"`semcomm models fetch {card.name if card else name}{pickle}` downloads it"
+    return f"the model {what} is not on this machine: {fetch}, or name a local {'file' if pickle else 'folder'} instead"
+
+
+def _configuration(folder: Path) -> dict:
+    import json
+
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: is a file; this model is a folder with config.json and its weights")
+    try:
+        return json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: has no config.json, so it is no model of transformers") from None
+    except ValueError:
+        raise ModelError(f"{folder / 'config.json'}: is damaged; fetch the model again") from None
+
+
+def _check_weights(folder: Path, trust_pickle: bool) -> bool:
+    """Say whether there are safetensors files, all of them whole; raise where there is nothing to read."""
+    files = sorted(folder.glob("model*.safetensors"))
+    for file in files:
+        tensors_in(file)
+    if files:
+        return True
+    if pickles := sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES):
+        if trust_pickle:
+            return False
+        raise ModelError(
+            f"{folder}: has its weights as a pickle only ({pickles[0]}), which can run code when it is opened. If you "
+            "know where it comes from, say trust_pickle=True; or save the model as safetensors"
+        )
+    raise ModelError(f"{folder}: has no weights (model.safetensors); `semcomm models fetch` gets what is missing")
+
+
+def _only_file(folder: Path, trust_pickle: bool) -> Path:
+    files = sorted(folder.glob("*.safetensors"))
+    files = files or sorted(p for p in folder.iterdir() if p.suffix in PICKLES)
+    if len(files) != 1:
+        raise ModelError(f"{folder}: holds {len(files)} files of weights; name the one you mean")
+    return files[0]
+
+
+def _complain(
+    where: Path, kind: str, missing: set[str] | list[str], mismatched: Mapping[str, tuple[Shape, Shape]]
+) -> None:
+    """Raise one error about tensors that are not there or have another shape."""
+    faults = []
+    if missing:
+        names = sorted(missing)
+        faults.append(f"{len(names)} tensors are missing ({', '.join(names[:3])}{' …' if len(names) > 3 else ''})")
+    if mismatched:
+        name, (found, asked) = min(mismatched.items())
+        faults.append(f"{len(mismatched)} have another shape ({name} is {list(found)}, not {list(asked)})")
+    if faults:
+        raise ModelError(f"{where}: is no complete {kind}: {'; '.join(faults)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
