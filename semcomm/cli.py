@@ -146,6 +146,62 @@ def thresholds(argv: Sequence[str]) -> None:
     measure(codes, arguments.constellations, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
 
 
+def sess(argv: Sequence[str]) -> None:
+    """Explain a SeSS score (`sess explain A B`), or tune its constants on human scores (`sess tune FILE`)."""
+    parser = _parser(sess)
+    parts = parser.add_subparsers(dest="part", required=True)
+    explaining = parts.add_parser("explain", help="draw what was matched with what, and each pair's share")
+    explaining.add_argument("reference", type=Path)
+    explaining.add_argument("reconstruction", type=Path)
+    explaining.add_argument("--out", type=Path, default=Path("match.png"), help="figure to write")
+    explaining.add_argument("--json", action="store_true", help="print the match as JSON")
+    tuning = parts.add_parser("tune", help="find the constants whose scores are nearest to people's")
+    tuning.add_argument("triplets", type=Path, help="CSV or JSON lines: reference, first, second and their scores")
+    tuning.add_argument("--out", type=Path, default=Path("sess-parameters.json"), help="file of parameters to write")
+    tuning.add_argument("--trials", type=int, default=100)
+    tuning.add_argument("--method", choices=["random", "tpe"], default="random")
+    tuning.add_argument("--seed", type=int, default=0)
+    for part in (explaining, tuning):
+        part.add_argument("--parameters", default="paper", help="paper, authors, or a file of parameters")
+    arguments = parser.parse_args(argv)
+    from semcomm.metrics.sess import SeSS
+
+    metric = SeSS(parameters=arguments.parameters)
+    if arguments.part == "explain":
+        _explain(metric, arguments)
+    else:
+        _tune(metric, arguments)
+
+
+def _explain(metric: Any, arguments: argparse.Namespace) -> None:
+    import json
+
+    from semcomm.images import read_image
+    from semcomm.metrics.sess.explain import draw_match, explain
+
+    images = read_image(arguments.reference), read_image(arguments.reconstruction)
+    data, scenes, _ = explain(metric, *images)
+    draw_match(data, scenes, images, arguments.out)
+    if arguments.json:
+        print(json.dumps(data, indent=2))
+    else:
+        print(f"{data['metric']} {data['score']:.4f}: {len(data['pairs'])} pairs, drawn in {arguments.out}")
+
+
+def _tune(metric: Any, arguments: argparse.Namespace) -> None:
+    from semcomm.metrics.sess.tuning import draw_distributions, rate, read_triplets, tune
+    from semcomm.terminal import show_pairs
+
+    rated = rate(read_triplets(arguments.triplets), metric.backend, metric.parameters.crop)
+    predicates = metric.backend.predicate_similarity()
+    tuned = tune(rated, predicates, metric.parameters, arguments.trials, arguments.method, arguments.seed)
+    tuned.parameters.save(arguments.out)
+    draw_distributions(tuned, arguments.out.with_suffix(".png"))
+    for name, values in (("before", tuned.before), ("after", tuned.after)):
+        show_pairs({f"{name}: {key} on held-out triplets": value for key, value in values.items()})
+    print(f"parameters: {arguments.out}\ndistributions: {arguments.out.with_suffix('.png')}")
+
+
 def models(argv: Sequence[str]) -> None:
     """List the models that can be used, fetch one, or check a local folder."""
     parser = _parser(models)
@@ -179,8 +235,15 @@ def models(argv: Sequence[str]) -> None:
             print(f"{'':<23}for {card.purpose}; {card.attribution}")
 
 
+def train(argv: Sequence[str]) -> None:
+    """Train what a training file describes, or go on where its folder left off."""
+    from semcomm.training.command import main as train_main
+
+    train_main(argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (run, report, compare, transmit, score, models, thresholds)
+    command.__name__: command for command in (run, report, compare, transmit, score, models, thresholds, train)
 }
 
 

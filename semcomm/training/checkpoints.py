@@ -1,0 +1,150 @@
+"""Checkpoints: written whole or not at all, checked by their hash, the last two kept.
+
+A checkpoint is a safetensors file (weights, their average, the optimiser's moments) and a JSON file (the step, the
+task, the configuration, the hash of the safetensors file). The JSON file is written last: without it there is no
+checkpoint.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from semcomm.errors import ModelError, RunError
+from semcomm.memo import write_whole
+
+KEPT = 2
+_PATTERN = "checkpoint-*.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a checkpoint besides its tensors.
+
+    Attributes:
+        step: steps done.
+        seconds: spent training so far.
+        task: class path of the task.
+        configuration: the recipe of the training, flat; a run continues only with the same.
+        fingerprint: of the data.
+        scores: of the last validation.
+        sha256: of the safetensors file.
+    """
+
+    step: int
+    seconds: float
+    task: str
+    configuration: dict[str, Any]
+    fingerprint: str
+    scores: dict[str, float]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """What changes while training."""
+
+    module: nn.Module
+    averaged: nn.Module
+    optimiser: torch.optim.Optimizer
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything by name, on the CPU."""
+        found = {f"weights.{k}": v for k, v in self.module.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        for name, parameter in self.module.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                found[f"optimiser.{name}:{key}"] = value
+        return {k: v.detach().cpu().contiguous() for k, v in found.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        self.module.load_state_dict(_under(tensors, "weights."))
+        self.averaged.load_state_dict(_under(tensors, "average."))
+        parameters = dict(self.module.named_parameters())
+        for key, value in _under(tensors, "optimiser.").items():
+            name, _, moment = key.rpartition(":")
+            parameter = parameters[name]
+            if value.shape == parameter.shape:  # in the parameter's own memory layout, as the fused AdamW wants it
+                value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            self.optimiser.state[parameter][moment] = value.to(parameter.device)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def write(folder: Path, checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint and delete all but the last two."""
+    data = save(tensors)
+    facts = asdict(checkpoint) | {"sha256": hashlib.sha256(data).hexdigest()}
+    path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
+    write_whole(path, data)
+    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1).encode())
+    kept = sorted(folder.glob(_PATTERN))[-KEPT:]
+    for file in folder.glob(".part-*"):  # of a write that was killed
+        file.unlink(missing_ok=True)
+    for file in folder.glob("checkpoint-*"):
+        if file.with_suffix(".json") not in kept:
+            file.unlink(missing_ok=True)
+
+
+def last(folder: Path) -> Path | None:
+    """Return the JSON file of the last checkpoint in a folder, if there is one."""
+    return max(folder.glob(_PATTERN), default=None)
+
+
+def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """Read the checkpoint of a JSON file.
+
+    Raises:
+        ModelError: when it is damaged.
+    """
+    weights = path.with_suffix(".safetensors")
+    try:
+        checkpoint = Checkpoint(**json.loads(path.read_text()))
+        data = weights.read_bytes()
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: the checkpoint cannot be read ({error}){_remedy(path)}") from None
+    if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
+        raise ModelError(
+            f"{weights}: the checkpoint is damaged: its hash is another than when it was written{_remedy(path)}"
+        )
+    return checkpoint, load(data)
+
+
+def _remedy(path: Path) -> str:
+    others = [p for p in sorted(path.parent.glob(_PATTERN)) if p != path]
+    if others:
+        return f"; delete {path.name} to continue from {others[-1].stem}"
+    return f"; it is the only one, so delete {path.name} to start anew"
+
+
+def check_same(folder: Path, checkpoint: Checkpoint, task: str, configuration: dict, fingerprint: str) -> None:
+    """Raise unless a training with this configuration may continue from `checkpoint`.
+
+    Raises:
+        ModelError: when the checkpoint is of another task.
+        RunError: when a key was changed, which the message names, or the pictures are others.
+    """
+    if checkpoint.task != task:
+        raise ModelError(
+            f"{folder}: its checkpoint is of the task {checkpoint.task}, not of {task}; use another folder"
+        )
+    missing = "(not set)"
+    for key in sorted({*checkpoint.configuration, *configuration}):
+        was, now = checkpoint.configuration.get(key, missing), configuration.get(key, missing)
+        if was != now:
+            raise RunError(
+                f"{folder}: was begun with {key}={was}, and now {key}={now}; put it back, or use another folder "
+                "(start_from takes the weights along)"
+            )
+    if checkpoint.fingerprint != fingerprint:
+        raise RunError(
+            f"{folder}: was begun on other pictures (names or labels changed); put them back, or use another folder"
+        )

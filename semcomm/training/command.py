@@ -1,0 +1,35 @@
+"""`semcomm train`, which is `python -m semcomm.training`."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
+    """Train what a training file describes, or go on where the folder left off."""
+    parser = argparse.ArgumentParser(prog=prog, description=main.__doc__)
+    parser.add_argument("file", type=Path, help="training file (YAML, or JSON)")
+    parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. steps=2000")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training: checkpoints, logs, weights")
+    parser.add_argument("--export", action="store_true", help="train no further; write the last checkpoint's weights")
+    arguments = parser.parse_args(argv)
+    from semcomm.training.configuration import assign, build, read_file
+    from semcomm.training.loop import train
+    from semcomm.training.settings import INCIDENTAL
+
+    sys.path[:0] = [str(arguments.file.resolve().parent), str(Path.cwd())]  # where a user's own tasks are
+    data = read_file(arguments.file)
+    for text in arguments.set:
+        assign(data, text)
+    task, settings = build(data)
+    local = INCIDENTAL | task.incidental  # what says where things are on this machine has no place in a card
+    kept = [text for text in arguments.set if text.partition("=")[0].rpartition(".")[2] not in local]
+    command = shlex.join(["semcomm", "train", str(arguments.file), *kept, "--out", "DIR"])
+    path = train(task, settings, arguments.out, _say, command, arguments.export)
+    print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
+
+
+def _say(line: str) -> None:
+    print(f"semcomm: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,113 @@
+"""Pictures for training: found, split by a hash of their names, decoded once and kept in memory as bytes."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semcomm.errors import ConfigurationError, ImageError
+from semcomm.images import ImageSet, read_image, to_bytes
+
+MEMORY_BYTES = 4 * 2**30
+"""Decoded pictures are kept while they take no more than this; the rest is decoded each time."""
+
+
+def share_of(name: str) -> float:
+    """Return a number in [0, 1) that depends on a name alone: which pictures are held back, in every run alike."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
+
+
+def class_folders(folder: str) -> list[tuple[Path, str]]:
+    """Return (picture, class) for a folder that has a folder for each class, ordered by name.
+
+    Raises:
+        ImageError: when there is no picture, or a picture outside a class's folder.
+    """
+    found = []
+    for name, path in ImageSet(folder).files().items():
+        label, slash, _ = name.partition("/")
+        if not slash:
+            raise ImageError(f"{path}: lies in no class's folder; pictures of a class share a folder in {folder}")
+        found.append((path, label))
+    return found
+
+
+def listed(file: str, label_column: str) -> tuple[list[tuple[Path, str]], list[dict[str, str]]]:
+    """Return (picture, label) for a CSV file with the columns `file` and `label_column`, and its rows.
+
+    The pictures lie beside the CSV file.
+
+    Raises:
+        ConfigurationError: when the file or a column is missing.
+    """
+    path = Path(file).expanduser()
+    try:
+        with path.open(newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"{path}: cannot be read as a list of pictures ({error})") from None
+    for column in ("file", label_column):
+        if not rows or column not in rows[0]:
+            raise ConfigurationError(f"{path}: has no pictures with a column {column!r}")
+    return [(path.parent / row["file"], row[label_column]) for row in rows], rows
+
+
+class Pictures:
+    """Pictures by index as `uint8` [3, H, W], kept in memory where they fit.
+
+    Args:
+        paths: their files.
+        size: squash each to `size` x `size` (bilinear, antialiased); None leaves them as they are.
+        memory_bytes: how much may be kept.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int | None = None, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.paths = list(paths)
+        self.size = size
+        self.memory_bytes = memory_bytes
+        self._kept: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one picture.
+
+        Raises:
+            ImageError: when it cannot be read.
+        """
+        kept = self._kept.get(index)
+        return self._decoded(index) if kept is None else kept
+
+    def read(self, report: Callable[[str], None] | None = None) -> None:
+        """Decode all pictures, several at a time, and keep what fits; so a damaged one is found at the start.
+
+        Raises:
+            ImageError: when there is none, or one cannot be read.
+        """
+        if not self.paths:
+            raise ImageError("no pictures to train on")
+        held = 0
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            try:
+                for index, picture in enumerate(threads.map(self._decoded, range(len(self)))):
+                    if held + picture.numel() <= self.memory_bytes:
+                        self._kept[index] = picture
+                        held += picture.numel()
+            finally:
+                threads.shutdown(cancel_futures=True)
+        if report:
+            report(f"{len(self)} pictures read, {len(self._kept)} of them kept in memory ({held / 2**20:.0f} MiB)")
+
+    def _decoded(self, index: int) -> Tensor:
+        pixels = to_bytes(read_image(self.paths[index]))
+        if self.size is not None:
+            pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BILINEAR))
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # channels last in memory, as Pillow has them
