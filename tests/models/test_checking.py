@@ -1,0 +1,119 @@
+import json
+import shutil
+
+import pytest
+import tiny_models
+import torch
+from safetensors.torch import load_file, save_file
+
+from semcomm.cli import main
+from semcomm.errors import ModelError
+from semcomm.models import CARDS
+from semcomm.models.checking import check
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (tiny_models.clip, "CLIPModel"),
+        (tiny_models.vit, "ViTModel"),
+        (tiny_models.blip, "BlipForConditionalGeneration"),
+    ],
+)
+def test_a_complete_folder_is_said_to_be(tmp_path, make, kind):
+    found = check(make(tmp_path / "model"))
+    assert (found.kind, found.files) == (kind, 1)
+    assert found.tensors > 30
+    assert found.megabytes > 0.01
+
+
+def test_what_is_missing_beside_the_weights_is_named(tmp_path):
+    folder = tiny_models.clip(tmp_path / "clip")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match="no usable CLIPImageProcessorPil"):
+        check(folder)
+    other = tiny_models.vit(tmp_path / "vit")
+    tiny_models.edit_json(other / "config.json", intermediate_size=40)
+    with pytest.raises(ModelError, match=r"no complete ViTModel: 6 have another shape \(.*mlp.fc1.bias is \[48\], not"):
+        check(other)
+    tiny_models.edit_json(other / "config.json", model_type="unheard-of", architectures=["Unheard"])
+    with pytest.raises(ModelError, match="architecture Unheard, which transformers does not have"):
+        check(other)
+    with pytest.raises(ModelError, match=r"neither config\.json nor model_index\.json"):
+        check(tmp_path)
+    with pytest.raises(ModelError, match="no such folder"):
+        check(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """A pipeline in the layout of diffusers, with a CLIP text encoder in it."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path / "pipeline"
+    config = CLIPTextConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2)
+    tiny_models.quietly(CLIPTextModel(config).save_pretrained, folder / "text_encoder")
+    for name, cls in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps({"_class_name": cls}))
+        save_file({"weight": torch.ones(3)}, folder / name / "diffusion_pytorch_model.safetensors")
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "safety_checker": [None, None],
+        "requires_safety_checker": False,
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_every_component_of_a_pipeline_is_looked_at(pipeline):
+    found = check(pipeline)
+    assert (found.kind, found.files) == ("StableDiffusionPipeline", 3)
+    tiny_models.edit_json(pipeline / "vae" / "config.json", _class_name="VQModel")
+    with pytest.raises(ModelError, match="vae: holds a VQModel, but the pipeline asks for a AutoencoderKL"):
+        check(pipeline)
+    shutil.rmtree(pipeline / "vae")
+    with pytest.raises(ModelError, match=r"the component vae \(AutoencoderKL\) is missing"):
+        check(pipeline)
+
+
+def test_damage_in_a_component_is_found(pipeline):
+    unet = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+    unet.write_bytes(unet.read_bytes()[:-2])
+    with pytest.raises(ModelError, match="has .* bytes"):
+        check(pipeline)
+    unet.unlink()
+    with pytest.raises(ModelError, match="unet: has no weights"):
+        check(pipeline)
+    text = pipeline / "text_encoder" / "model.safetensors"
+    tensors = load_file(text)
+    tensors.popitem()
+    save_file(tensors, text, {"format": "pt"})
+    with pytest.raises(ModelError, match="no complete CLIPTextModel: 1 tensors are missing"):
+        check(pipeline)
+    (pipeline / "scheduler" / "scheduler_config.json").unlink()
+    with pytest.raises(ModelError, match="scheduler: has no configuration"):
+        check(pipeline)
+
+
+def test_the_command_lists_every_model_and_whether_it_is_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SEMCOMM_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    save_file({"a": torch.ones(1)}, tmp_path / "models" / "lpips-vgg.safetensors")
+    assert main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")}
+    assert list(lines) == list(CARDS)
+    assert " absent " in lines["clip-vit-h-14"] and "about 3.9 GB" in lines["clip-vit-h-14"]
+    assert " present " in lines["lpips-vgg"]
+
+
+def test_the_command_prints_one_line_for_a_bad_folder(tmp_path, capsys):
+    assert main(["models", "check", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
