@@ -243,7 +243,7 @@ def train(argv: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (run, report, compare, transmit, score, models, thresholds, train)
+    command.__name__: command for command in (run, report, compare, transmit, score, sess, train, models, thresholds)
 }
 
 

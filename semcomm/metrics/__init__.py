@@ -2,6 +2,7 @@
 
 from semcomm.metrics.base import Metric
 from semcomm.metrics.pixel import MSE, PSNR
+from semcomm.metrics.sess import SeSS
 from semcomm.metrics.structural import MSSSIM, SSIM
 
-__all__ = ["MSE", "MSSSIM", "PSNR", "SSIM", "Metric"]
+__all__ = ["MSE", "MSSSIM", "PSNR", "SSIM", "Metric", "SeSS"]

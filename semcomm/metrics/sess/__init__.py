@@ -1,6 +1,9 @@
-"""SeSS, the Semantic Similarity Score: scene graphs and their matching."""
+"""SeSS, the Semantic Similarity Score: scenes, graphs and their matching."""
 
+from semcomm.metrics.sess.embedded import Embedded
 from semcomm.metrics.sess.graph import Parameters, SceneGraph
 from semcomm.metrics.sess.matching import Match, Pair, match
+from semcomm.metrics.sess.metric import SeSS
+from semcomm.metrics.sess.scene import Backend, Scene
 
-__all__ = ["Match", "Pair", "Parameters", "SceneGraph", "match"]
+__all__ = ["Backend", "Embedded", "Match", "Pair", "Parameters", "Scene", "SceneGraph", "SeSS", "match"]

@@ -11,6 +11,9 @@ from semcomm.errors import ModelError
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict, beside optimiser and epoch."""
 
+RUBBISH = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading bytes that are no pickle can end in."""
+
 
 def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name.
@@ -66,5 +69,5 @@ def _pickle(path: Path) -> object:
         raise ModelError(
             f"{path}: is damaged, or holds more than tensors; save its state dict alone, best as safetensors"
         ) from None
-    except (RuntimeError, EOFError, ValueError) as error:
+    except RUBBISH as error:
         raise ModelError(f"{path}: cannot be read as a torch checkpoint ({error}); fetch it again") from None

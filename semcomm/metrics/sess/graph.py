@@ -1,11 +1,14 @@
 """What SeSS compares: scene graphs, and the constants of the comparison."""
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 
 from semcomm.errors import MetricError
+from semcomm.memo import write_whole
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,25 @@ class Parameters:
             crop="box",
             in_place=True,
         )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read parameters that `save` wrote.
+
+        Raises:
+            MetricError: when the file holds no parameters of SeSS.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise MetricError(
+                f"{path}: cannot be read as parameters of SeSS ({error}); name the preset 'paper' or 'authors', or a "
+                "file that `semcomm sess tune` wrote"
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Write the parameters as JSON."""
+        write_whole(path, json.dumps(asdict(self), indent=1).encode())
 
     def changed(self, **changes: float | int | str | bool) -> "Parameters":
         """Return these parameters with some changed."""

@@ -23,8 +23,8 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 FLAT = 1e-6
 """Grey values that differ by less than this after shrinking are one colour."""
-SPECTRUM_FLOOR = 1e-6
-"""Added to amplitudes before the logarithm: far below a grey level, far above rounding errors."""
+SPECTRUM_FLOOR = 1e-4
+"""Added to amplitudes before the logarithm: far below what a grey level makes, far above rounding errors."""
 
 
 def spectral_residual(image: Tensor) -> Tensor:

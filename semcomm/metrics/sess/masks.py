@@ -138,12 +138,13 @@ def generate_masks(
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _generate(model, images, settings, mean, std) -> list[ObjectMasks]:
     small = [shrunk(image, settings.max_width) for image in images]
     embeddings, placements = embed(model, small, mean, std)
     grids = [point_grid(settings.grid, *image.shape[1:]) for image in small]
-    candidates = [_Candidates(image.shape[1:], place, settings) for image, place in zip(small, placements)]
+    width = model.config.mask_decoder_config.hidden_size
+    candidates = [_Candidates(image.shape[1:], place, width, settings) for image, place in zip(small, placements)]
     for start in range(0, settings.grid**2, settings.point_batch):
         points = [grid[start : start + settings.point_batch] for grid in grids]
         answers = prompt(model, embeddings, points, placements, [image.shape[1:] for image in small])
@@ -172,7 +173,7 @@ def point_grid(count: int, height: int, width: int) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(
     model: "SamModel", images: Sequence[Tensor], mean: Sequence[float] = SAM_MEAN, std: Sequence[float] = SAM_STD
 ) -> tuple[Tensor, list[Placement]]:
@@ -193,7 +194,7 @@ def embed(
     return model.get_image_embeddings(torch.stack(squares).to(weight)), placements
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def prompt(
     model: "SamModel",
     embeddings: Tensor,
@@ -264,16 +265,18 @@ def full_size(logits: Tensor, place: Placement, size: tuple[int, int]) -> Tensor
 class _Candidates:
     """The masks of one image that passed SAM's filters, a bit per pixel, until all points were asked."""
 
-    def __init__(self, size: tuple[int, int], place: Placement, settings: MaskSettings) -> None:
+    def __init__(self, size: tuple[int, int], place: Placement, width: int, settings: MaskSettings) -> None:
         self.size, self.place, self.settings = tuple(size), place, settings
-        self.packed: list[np.ndarray] = []
-        self.scores: list[Tensor] = []
-        self.tokens: list[Tensor] = []
-        self.boxes: list[Tensor] = []
+        self.packed = [np.zeros((0, math.ceil(math.prod(size) / 8)), np.uint8)]
+        self.scores = [torch.zeros(0)]
+        self.tokens = [torch.zeros(0, width)]
+        self.boxes = [torch.zeros(0, 4, dtype=torch.int64)]
 
     def add(self, answer: Prompted) -> None:
         """Filter the masks of some points; no more of them than fit a chunk exist at full size at once."""
         sure = answer.scores.flatten() > self.settings.predicted_iou
+        if not sure.any():
+            return
         chosen = (part.flatten(0, 1)[sure] for part in answer)
         pixels = max(math.prod(self.size), self.place.side**2)
         pieces = (part.split(max(1, CHUNK_PIXELS // pixels)) for part in chosen)
@@ -290,14 +293,6 @@ class _Candidates:
 
     def kept(self, size: tuple[int, int]) -> ObjectMasks:
         """Return what remains after box NMS and de-duplication, at `size`."""
-        if not any(map(len, self.scores)):
-            width = 256 if not self.tokens else self.tokens[0].shape[1]
-            return ObjectMasks(
-                torch.zeros(0, *size, dtype=torch.bool),
-                torch.zeros(0),
-                torch.zeros(0, width),
-                torch.zeros(0, 4, dtype=torch.int64),
-            )
         packed, scores = np.concatenate(self.packed), torch.cat(self.scores)
         best = box_nms(torch.cat(self.boxes), scores, self.settings.box_overlap)
         kept = best[distinct(packed[best], self.settings.mask_overlap)][: self.settings.limit]
@@ -305,7 +300,7 @@ class _Candidates:
         masks = torch.zeros(len(kept), *size, dtype=torch.bool)
         for mask, bits in zip(masks, packed[kept]):
             mask[:] = _enlarged(torch.from_numpy(np.unpackbits(bits, count=pixels)).reshape(self.size), *size)
-        boxes = torch.cat([bounding_boxes(mask[None]) for mask in masks])
+        boxes = torch.cat([self.boxes[0], *(bounding_boxes(mask[None]) for mask in masks)])
         return ObjectMasks(masks, scores[kept], torch.cat(self.tokens)[kept], boxes)
 
 

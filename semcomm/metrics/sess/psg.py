@@ -152,7 +152,7 @@ def _parsed(path: Path) -> dict:
         raise ImageError(f"{path}: cannot be read as JSON ({error})") from None
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def mask_tokens(
     model: "SamModel",
     image: Tensor,
@@ -182,10 +182,12 @@ def mask_tokens(
     """
     if masks.ndim != 3 or masks.shape[1:] != image.shape[1:] or not masks.flatten(1).any(1).all():
         raise MetricError(f"masks of shape {list(masks.shape)} are not non-empty masks of {list(image.shape)}")
+    if not len(masks):
+        return torch.zeros(0, model.config.mask_decoder_config.hidden_size), torch.zeros(0)
     small = shrunk(image, max_width)
     size = small.shape[1:]
     scale = torch.tensor([size[1] / image.shape[2], size[0] / image.shape[1]])
-    points = torch.stack([interior_point(mask) for mask in masks]) * scale if len(masks) else torch.zeros(0, 2)
+    points = torch.stack([interior_point(mask) for mask in masks]) * scale
     embedding, (place,) = embed(model, [small], mean, std)
     tokens, overlaps = [], []
     for some, true in zip(points.split(point_batch), masks.split(point_batch)):
@@ -196,8 +198,6 @@ def mask_tokens(
             best = int(overlap.argmax())
             tokens.append(its_tokens[best])
             overlaps.append(overlap[best])
-    if not tokens:
-        return torch.zeros(0, model.config.mask_decoder_config.hidden_size), torch.zeros(0)
     return torch.stack(tokens), torch.stack(overlaps)
 
 

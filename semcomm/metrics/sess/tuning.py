@@ -1,0 +1,210 @@
+"""Tuning the constants of SeSS on human scores (paper, section III.C).
+
+A triplet is a reference, two candidates, and how alike people found each of them to the reference, from 0 to 1.
+Scenes are found once, so a trial only matches graphs.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from semcomm.errors import ConfigurationError
+from semcomm.images import read_image
+from semcomm.metrics.sess.graph import Parameters
+from semcomm.metrics.sess.matching import match
+from semcomm.metrics.sess.scene import Backend, Scene, image_similarity
+
+COLUMNS = ("reference", "first", "second", "first_score", "second_score")
+SPACE = {
+    "relation_weight": (0.0, 1.0),
+    "update_rate": (0.0, 0.5),
+    "image_weight": (0.0, 1.0),
+    "position_weight": (0.0, 1.0),
+    "saliency_root": (1.0, 5.0),
+}
+ITERATIONS = (1, 12)
+HELD_OUT = 0.3
+"""Share of the triplets that no trial sees."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Two scenes and how alike people found their images."""
+
+    reference: Scene
+    candidate: Scene
+    human: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found.
+
+    Attributes:
+        parameters: the best.
+        before: agreement of the parameters to begin with, on the held-out triplets.
+        after: of the best ones, on the same triplets. See `agreement`.
+        human: the human scores of the held-out pairs [m].
+        scores: SeSS of the same pairs with the best parameters [m].
+    """
+
+    parameters: Parameters
+    before: dict[str, float]
+    after: dict[str, float]
+    human: np.ndarray
+    scores: np.ndarray
+
+
+def read_triplets(path: Path) -> list[dict]:
+    """Read triplets from CSV (with a header) or JSON lines: `reference, first, second, first_score, second_score`.
+
+    Picture names are relative to the file.
+
+    Raises:
+        ConfigurationError: for a missing column, a score outside 0 to 1, or no triplet at all.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".csv":
+            rows = list(csv.DictReader(text.splitlines()))
+        else:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as triplets ({error})") from None
+    found = []
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, triplet {number}"
+        if not isinstance(row, dict) or any(row.get(name) in (None, "") for name in COLUMNS):
+            raise ConfigurationError(f"{where}: needs {', '.join(COLUMNS)}")
+        for name in COLUMNS[3:]:
+            try:
+                value = float(row[name])
+            except (TypeError, ValueError):
+                value = float("nan")
+            if not 0 <= value <= 1:
+                raise ConfigurationError(f"{where}: {name} is {row[name]!r}; a human score is from 0 to 1")
+        names = {name: str(path.parent / row[name]) for name in COLUMNS[:3]}
+        found.append({**names, **{name: float(row[name]) for name in COLUMNS[3:]}})
+    if not found:
+        raise ConfigurationError(f"{path}: holds no triplets")
+    return found
+
+
+def rate(triplets: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Rated, Rated]]:
+    """Find the scenes of every triplet's pictures, each picture once."""
+    scenes: dict[str, Scene] = {}
+    for triplet in triplets:
+        for name in COLUMNS[:3]:
+            if triplet[name] not in scenes:
+                scenes[triplet[name]] = backend.scene(read_image(triplet[name]), crop)
+    return [
+        tuple(Rated(scenes[t["reference"]], scenes[t[c]], t[f"{c}_score"]) for c in ("first", "second"))
+        for t in triplets
+    ]
+
+
+def scores_of(pairs: Sequence[Rated], predicates: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """Return SeSS of each pair [m]."""
+    graphs = {}
+    for pair in pairs:
+        for scene in (pair.reference, pair.candidate):
+            if id(scene) not in graphs:
+                graphs[id(scene)] = scene.graph(parameters)
+    return np.array(
+        [
+            match(
+                graphs[id(p.reference)],
+                graphs[id(p.candidate)],
+                image_similarity(p.reference, p.candidate),
+                predicates,
+                parameters,
+            ).score
+            for p in pairs
+        ]
+    )
+
+
+def tune(
+    triplets: Sequence[tuple[Rated, Rated]],
+    predicates: np.ndarray,
+    start: Parameters,
+    trials: int = 100,
+    method: Literal["random", "tpe"] = "random",
+    seed: int = 0,
+    on_trial: Callable[[int, float], None] = lambda number, error: None,
+) -> Tuned:
+    """Search for the constants whose scores are nearest to people's (least mean squared error).
+
+    Args:
+        triplets: at least 4, of which `HELD_OUT` are kept apart, by position.
+        predicates: similarity of each predicate to each.
+        start: tried first, and the source of what is not searched for.
+        trials: how many, the first included.
+        method: `random` search as in the paper, or optuna's `tpe`.
+        seed: of the search.
+        on_trial: told of each trial's error on the triplets that are not held out.
+
+    Raises:
+        ConfigurationError: for too few triplets, or scores that are all the same.
+    """
+    import optuna
+
+    if len(triplets) < 4:
+        raise ConfigurationError(f"tuning takes at least 4 triplets, not {len(triplets)}")
+    order = np.random.default_rng(seed).permutation(len(triplets))
+    cut = max(1, round(HELD_OUT * len(triplets)))
+    held, seen = ([pair for i in part for pair in triplets[i]] for part in (order[:cut], order[cut:]))
+    human = np.array([pair.human for pair in seen])
+    if np.ptp(human) == 0:
+        raise ConfigurationError("the human scores are all the same, so there is nothing to tune on")
+
+    def error(trial: "optuna.Trial") -> float:
+        chosen = {name: trial.suggest_float(name, *limits) for name, limits in SPACE.items()}
+        parameters = start.changed(**chosen, iterations=trial.suggest_int("iterations", *ITERATIONS))
+        found = float(np.square(scores_of(seen, predicates, parameters) - human).mean())
+        on_trial(trial.number, found)
+        return found
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.RandomSampler(seed) if method == "random" else optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({name: getattr(start, name) for name in (*SPACE, "iterations")})
+    study.optimize(error, n_trials=trials)
+    best = start.changed(**study.best_params)
+    before, after = (scores_of(held, predicates, p) for p in (start, best))
+    held_human = np.array([pair.human for pair in held])
+    return Tuned(best, agreement(before, held_human), agreement(after, held_human), held_human, after)
+
+
+def agreement(scores: np.ndarray, human: np.ndarray) -> dict[str, float]:
+    """Return how well scores agree with people's: Pearson and Spearman correlation, mean squared error, mean excess."""
+    from scipy.stats import pearsonr, spearmanr
+
+    known = len(scores) > 1 and np.ptp(scores) > 0 and np.ptp(human) > 0
+    return {
+        "pearson": float(pearsonr(scores, human).statistic) if known else float("nan"),
+        "spearman": float(spearmanr(scores, human).statistic) if known else float("nan"),
+        "error": float(np.square(scores - human).mean()),
+        "excess": float((scores - human).mean()),
+    }
+
+
+def draw_distributions(tuned: Tuned, path: Path) -> None:
+    """Draw the distributions of human scores and SeSS on the held-out pairs (Figure 6 of the paper)."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"font.size": 8}):
+        figure = Figure(figsize=(3.5, 2.6), layout="constrained")
+        axes = figure.subplots()
+        for values, label, colour in ((tuned.human, "human", "#cc3311"), (tuned.scores, "SeSS", "#4477aa")):
+            axes.hist(values, bins=20, range=(0, 1), alpha=0.5, label=label, color=colour)
+        axes.set_xlabel("Similarity")
+        axes.set_ylabel("Pairs")
+        axes.legend(frameon=False)
+        figure.savefig(path, dpi=200)

@@ -1,0 +1,203 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from semcomm import ImageSet, memo, write_image
+from semcomm.errors import ConfigurationError, MetricError
+from semcomm.images import quantise
+from semcomm.metrics.sess import Embedded, Parameters, Scene, SeSS
+from semcomm.metrics.sess.embedded import PREDICATES, relations
+from semcomm.metrics.sess.explain import explain
+from semcomm.metrics.sess.scene import crops
+
+
+class Colours:
+    """Stands in for the encoder: coarse colour layout as a unit vector."""
+
+    hash = "colours"
+
+    def embed(self, images):
+        rows = interpolate(images, (4, 4), mode="area").flatten(1) + 0.01
+        return rows / rows.norm(dim=1, keepdim=True)
+
+
+@pytest.fixture(autouse=True)
+def colours(monkeypatch):
+    memo.use(memo.Memo())
+    monkeypatch.setattr("semcomm.models.encoder.load_encoder", Colours)
+
+
+def masks_of(*boxes, height=20, width=30):
+    masks = np.zeros((len(boxes), height, width), bool)
+    for mask, (top, bottom, left, right) in zip(masks, boxes):
+        mask[top:bottom, left:right] = True
+    return masks
+
+
+def names_of(masks):
+    relation, score = relations(masks)
+    assert ((relation >= 0) == (score > 0)).all()
+    assert (score <= 1).all()
+    return {(i, j): PREDICATES[relation[i, j]] for i, j in np.argwhere(relation >= 0)}
+
+
+def test_relations_from_geometry():
+    ground, box, sky = (12, 20, 0, 30), (8, 12, 10, 16), (0, 4, 0, 30)
+    found = names_of(masks_of(ground, box, sky))
+    assert found[1, 0] == "on"
+    assert found[2, 1] == "over"
+    assert (1, 2) not in found
+    side = names_of(masks_of((5, 15, 0, 10), (5, 15, 10, 20)))
+    assert side == {(0, 1): "beside", (1, 0): "beside"}
+    frame = masks_of((2, 18, 2, 28), (8, 12, 10, 16))
+    frame[0] &= ~frame[1]
+    assert names_of(frame) == {(0, 1): "enclosing", (1, 0): "in"}
+    assert names_of(masks_of((0, 3, 0, 3), (15, 20, 20, 30))) == {}
+
+
+def test_regions_are_few_cover_the_image_and_do_not_overlap(photograph):
+    masks = Embedded(objects=8).regions(photograph)
+    assert 2 <= len(masks) <= 8
+    assert masks.sum(0).max() == 1
+    assert masks.any(0).mean() > 0.9
+    assert (np.diff(masks.sum((1, 2))) <= 0).all()
+
+
+def test_a_drawing_falls_into_its_parts():
+    image = torch.zeros(3, 96, 128)
+    image[2] = 0.8
+    image[:, 60:] = torch.tensor([0.1, 0.6, 0.1])[:, None, None]
+    image[:, 40:60, 30:60] = torch.tensor([0.8, 0.1, 0.1])[:, None, None]
+    scene = Embedded(objects=3).describe(image, "mask")
+    assert len(scene.masks) == 3
+    relation = {PREDICATES[k] for k in scene.relation[scene.relation >= 0]}
+    assert "on" in relation
+    house = int(np.argmin(scene.masks.sum((1, 2))))
+    centre = scene.graph(Parameters.paper()).centre[house]
+    assert centre == pytest.approx([50 / 96, 45 / 128], abs=0.03)
+
+
+@pytest.mark.parametrize("crop", ["mask", "box"])
+def test_crops_show_the_object(crop):
+    image = torch.rand(3, 40, 60, generator=torch.Generator().manual_seed(0))
+    masks = masks_of((5, 15, 10, 20), height=40, width=60)
+    masks[0, 5:10, 10:15] = False
+    (cut,) = crops(image, masks, crop, 10)
+    assert torch.allclose(cut[:, 5:, 5:], image[:, 10:15, 15:20], atol=1e-5)
+    corner = torch.full((3, 5, 5), 0.5) if crop == "mask" else image[:, 5:10, 10:15]
+    assert torch.allclose(cut[:, :5, :5], corner, atol=1e-5)
+
+
+def test_a_scene_survives_being_kept(photograph):
+    backend = Embedded()
+    fresh = backend.describe(photograph, "mask")
+    kept = Scene.from_bytes(fresh.to_bytes())
+    for name, value in vars(fresh).items():
+        assert np.array_equal(value, getattr(kept, name)), name
+    calls = []
+    backend.describe = lambda image, crop: calls.append(crop) or fresh
+    for crop in ("mask", "mask", "box"):
+        backend.scene(photograph, crop)
+    assert calls == ["mask", "box"]
+
+
+def test_score_of_an_image_with_itself_and_with_others(photograph):
+    metric = SeSS()
+    images = torch.stack([photograph, photograph])
+    darker, other = quantise(photograph * 0.7), photograph.flip(0)
+    itself, (dark, turned) = metric(images[:1], images[:1]), metric(images, torch.stack([darker, other])).tolist()
+    assert itself.item() == pytest.approx(1, abs=1e-6)
+    assert turned < dark < 1
+    assert metric.name == "SeSS (embedded)"
+    assert SeSS(parameters="authors").name == "SeSS (embedded, authors)"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.full((3, 40, 40), 0.3),
+        torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)),
+        torch.rand(3, 12, 2000, generator=torch.Generator().manual_seed(0)),
+        torch.rand(3, 1, 1),
+    ],
+    ids=["one colour", "8x8", "noise", "wide", "one pixel"],
+)
+def test_strange_images_have_a_score(image, photograph):
+    metric = SeSS()
+    for a, b in ((image, image), (image, photograph), (photograph, image)):
+        (score,) = metric(a[None], b[None]).tolist()  # the sizes may differ
+        assert 0 <= score <= 1 + 1e-9
+    assert metric(image[None], image[None]).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_recipes_tell_parameters_and_weights_apart(tmp_path, monkeypatch):
+    Parameters.paper().changed(update_rate=0.1).save(tmp_path / "mine.json")
+    mine = SeSS(parameters=str(tmp_path / "mine.json"))
+    assert mine.name == "SeSS (embedded, mine)"
+    assert mine.parameters.update_rate == 0.1
+    recipes = [SeSS().recipe(), SeSS(parameters="authors").recipe(), mine.recipe()]
+    monkeypatch.setattr(Colours, "hash", "others")
+    recipes.append(SeSS().recipe())
+    assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == 4
+
+
+def test_explanation_adds_up_and_is_plain(photograph):
+    data, scenes, found = explain(SeSS(), photograph, quantise(photograph * 0.8))
+    assert json.loads(json.dumps(data)) == data
+    assert sum(pair["share"] for pair in data["pairs"]) + data["image_share"] == pytest.approx(data["score"])
+    assert len(data["objects"][0]) == len(scenes[0].masks)
+    assert found.score == data["score"]
+
+
+def test_explain_command(tmp_path, capsys, photograph):
+    from semcomm.cli import main
+
+    for name, image in (("a", photograph), ("b", quantise(photograph * 0.8))):
+        write_image(tmp_path / f"{name}.png", image)
+    out = tmp_path / "match.png"
+    pictures = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert main(["sess", "explain", *pictures, "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metric"] == "SeSS (embedded)"
+    assert out.stat().st_size > 10_000
+    assert main(["sess", "explain", *pictures, "--parameters", "papr"]) == 1
+    assert "papr: cannot be read as parameters" in capsys.readouterr().err
+
+
+def test_in_a_sweep_references_are_described_once(tmp_path, monkeypatch):
+    from semcomm import run
+
+    described = []
+    describe = Embedded.describe
+
+    def counting(self, image, crop):
+        described.append(1)
+        return describe(self, image, crop)
+
+    monkeypatch.setattr(Embedded, "describe", counting)
+    experiment = {
+        "transceivers": {"j": {"class_path": "Separate", "init_args": {"source": "JPEG2000"}}},
+        "sweep": {"bpp": [0.5, 1.0, 2.0]},
+        "metrics": ["SeSS"],
+        "images": {"limit": 2, "crop": 96},
+    }
+    table = run(experiment, tmp_path / "run").table
+    assert table["SeSS (embedded)"].notna().all()
+    assert len(described) == 2 + 2 * 3
+    assert len(dict(ImageSet(limit=2))) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Embedded(objects=0), ConfigurationError),
+        (lambda: Embedded(smallest=0), ConfigurationError),
+        (lambda: SeSS(parameters="nowhere.json"), MetricError),
+    ],
+)
+def test_mistakes(make, error):
+    with pytest.raises(error):
+        make()
