@@ -50,6 +50,8 @@ def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
 def rotate(images: Tensor, degrees: float, probability: float, generator: torch.Generator) -> Tensor:
     """Rotate some of the pictures by up to `degrees` either way; the border is reflected."""
     index = chosen(generator, len(images), probability)
+    if not len(index):  # affine_grid takes no empty batch
+        return images
     angle = uniform(generator, -degrees, degrees, len(index)) * pi / 180
     zero = torch.zeros_like(angle)
     matrix = torch.stack([angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos(), zero], dim=1).view(-1, 2, 3)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.images import ImageSet
 from semcomm.models.encoder import SIZE, Encoder, EncoderNetwork, squash
 from semcomm.training import augment
+from semcomm.training.checks import stability
 from semcomm.training.data import Pictures, class_folders, listed, share_of
 from semcomm.training.task import Task
 
@@ -215,7 +215,7 @@ class ImageClassification(Task):
             },
             "unseen_classes": self.unseen,
             "data": lines,
-            "checks": shift_check(self._as_shipped(module, network)),
+            "checks": stability(self._as_shipped(module, network)),
         }
 
     def _as_shipped(self, module: CosineClassifier, network: dict[str, Any]) -> Encoder:
@@ -267,19 +267,3 @@ def pair_auc(embeddings: Tensor, labels: Tensor) -> float:
     ranks[order] = (below + upto + 1).double() / 2  # ties share their mean rank
     positives, negatives = same.sum(), (~same).sum()
     return ((ranks[same].sum() - positives * (positives + 1) / 2) / (positives * negatives)).item()
-
-
-def shift_check(encoder: Encoder, pixels: int = 8) -> dict[str, float]:
-    """Return the cosine between each built-in photograph and itself shifted right by `pixels`, the edge repeated.
-
-    Empty where scikit-image, which brings the photographs, is not installed.
-    """
-    try:
-        photographs = dict(ImageSet("builtin"))
-    except ModuleNotFoundError:
-        return {}
-    cosines = {}
-    for name, image in photographs.items():
-        shifted = F.pad(image[None], (pixels, 0, 0, 0), mode="replicate")[..., : image.shape[-1]]
-        cosines[name] = (encoder.embed(image[None]) @ encoder.embed(shifted).T).item()
-    return {f"cosine of {name}, shifted {pixels} pixels": round(value, 5) for name, value in cosines.items()}
