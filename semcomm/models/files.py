@@ -89,8 +89,8 @@ def read_tensors(path: Path, trust_pickle: bool = False) -> dict[str, Tensor]:
 def fingerprint(path: Path, trust_pickle: bool = False) -> str:
     """Return the hash (hex, 64 characters) of what a model is: its weights, configuration, processor and tokenizer.
 
-    The same files give the same hash wherever they are. A file is read once; its hash is kept, in the cache folder,
-    until its size or time of change differ.
+    The same files give the same hash wherever they are. A file is read once: its hash is kept, that of a
+    large one in the cache folder, until its size or time of change differ.
 
     Args:
         path: a file of weights or a folder with all of a model.
@@ -119,12 +119,19 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest().encode()
 
-    return _hashes(cache_folder() / "hashes").get(key, compute).decode()
+    kept = _hashes(cache_folder() / "hashes") if stat.st_size >= _LARGE else _of_small
+    return kept.get(key, compute).decode()
+
+
+_LARGE = 2**24
+"""Bytes from which on a file takes so long to read that its hash is kept on disk."""
+
+_of_small = Memo()
 
 
 @lru_cache
 def _hashes(folder: Path) -> Memo:
-    """Return the memo of files' hashes: on disk, or in memory where the disk cannot be written."""
+    """Return the memo of large files' hashes: on disk, or in memory where the disk cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

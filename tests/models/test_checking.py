@@ -86,7 +86,7 @@ def test_every_component_of_a_pipeline_is_looked_at(pipeline):
 def test_damage_in_a_component_is_found(pipeline):
     unet = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
     unet.write_bytes(unet.read_bytes()[:-2])
-    with pytest.raises(ModelError, match="has .* bytes"):
+    with pytest.raises(ModelError, match=r"has .* bytes"):
         check(pipeline)
     unet.unlink()
     with pytest.raises(ModelError, match="unet: has no weights"):

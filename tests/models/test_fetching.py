@@ -138,7 +138,7 @@ def alexnet(tmp_path, hub, monkeypatch):
 
 
 def test_a_published_pickle_is_verified_and_converted(tmp_path, alexnet):
-    with pytest.raises(ModelError, match="as a pickle only .* --trust-pickle"):
+    with pytest.raises(ModelError, match=r"as a pickle only .* --trust-pickle"):
         fetch("lpips-alex")
     path = fetch("lpips-alex", trust_pickle=True)
     assert find("lpips-alex") == path

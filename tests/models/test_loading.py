@@ -28,7 +28,9 @@ def load(folder, **options):
 def test_loaded_once_and_shared_by_name_kind_precision_and_device(folder):
     model = load(folder)
     assert load(folder) is model
-    assert load_transformer(str(folder), "CLIPModel", device="cpu" if not torch.cuda.is_available() else "auto") is model
+    assert (
+        load_transformer(str(folder), "CLIPModel", device="cpu" if not torch.cuda.is_available() else "auto") is model
+    )
     half = load(folder, precision="bfloat16")
     assert half is not model
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
@@ -154,7 +156,9 @@ def test_a_module_of_ours_names_what_its_file_lacks(tmp_path):
         load_module(str(file), small, exact={"fc.weight": (1008, 2048)}, device=_another_spelling())
     second = tmp_path / "second.safetensors"
     save_file({"0.weight": torch.ones(2, 2)}, second)
-    with pytest.raises(ModelError, match=r"1 tensors are missing \(0.bias\); 1 have another shape \(0.weight is \[2, 2\]"):
+    with pytest.raises(
+        ModelError, match=r"1 tensors are missing \(0.bias\); 1 have another shape \(0.weight is \[2, 2\]"
+    ):
         load_module(str(second), small)
     with pytest.raises(ModelError, match="holds 2 files of weights; name the one you mean"):
         load_module(str(tmp_path), small)
@@ -176,10 +180,13 @@ def test_the_hash_is_of_the_content_and_follows_every_change(tmp_path, folder):
     assert weights_of(str(copy)) != first
 
 
-def test_a_file_is_hashed_once(folder, monkeypatch):
+@pytest.mark.parametrize("large", [1, 2**24])
+def test_a_file_is_hashed_once(folder, monkeypatch, tmp_path, large):
+    monkeypatch.setattr("semcomm.models.files._LARGE", large)
     first = weights_of(str(folder))
     monkeypatch.setattr("semcomm.models.files.hashlib.file_digest", None)  # would be called for another hash
     assert weights_of(str(folder)) == first
+    assert (tmp_path / "cache" / "hashes").is_dir() == (large == 1)
 
 
 def test_the_header_tells_names_and_shapes(folder):
