@@ -16,7 +16,11 @@ _PUBLIC = {
     "semcomm.errors": ("ConfigurationError", "DecodeError", "RateError", "SemcommError"),
     "semcomm.images": ("ImageSet", "read_image", "write_image"),
     "semcomm.ledger": ("Ledger",),
-    "semcomm.metrics": ("MSE", "MSSSIM", "PSNR", "SSIM", "Metric"),
+    "semcomm.metrics": (
+        *("MSE", "MSSSIM", "PSNR", "SSIM", "SeSS", "Metric"),
+        *("LPIPS", "CLIPScore", "CaptionCLIPScore", "EmbeddedScore", "LpipsScore", "ViTScore"),
+        *("FID", "EmbeddedFID", "SetMetric"),
+    ),
     "semcomm.seeds": ("Seed", "seeds_of"),
     "semcomm.sweep.experiment": ("Experiment", "load"),
     "semcomm.sweep.report": ("write_report",),

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -42,22 +42,27 @@ class Component:
         return type(self)(**{**self._arguments, **changes})
 
     def recipe(self) -> dict:
-        """Return the class path, version and arguments, nested, as plain JSON data."""
+        """Return all that results depend on, as plain JSON data: class path, version and arguments, nested."""
         arguments = {k: plain(v, k) for k, v in self._arguments.items() if k not in self.incidental}
         return {"class_path": class_path(type(self)), "version": self.version, "init_args": arguments}
+
+    def spec(self) -> dict:
+        """Return what builds this object again, as an experiment file would say it."""
+        arguments = {k: plain(v, k, Component.spec) for k, v in self._arguments.items()}
+        return {"class_path": class_path(type(self)), "init_args": arguments}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments.items())})"
 
 
-def plain(value: Any, where: str = "value") -> Any:
-    """Return `value` as JSON data; components become their recipes.
+def plain(value: Any, where: str = "value", described: Callable[[Component], dict] | None = None) -> Any:
+    """Return `value` as JSON data; components become what `described` says of them, their recipes by default.
 
     Raises:
         ConfigurationError: for an object that has no recipe.
     """
     if isinstance(value, Component):
-        return value.recipe()
+        return described(value) if described else value.recipe()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float) and value.is_integer():
@@ -67,11 +72,12 @@ def plain(value: Any, where: str = "value") -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+        return {str(k): plain(v, f"{where}.{k}", described) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v, where) for v in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        ordered = sorted(value) if isinstance(value, set | frozenset) else value
+        return [plain(v, where, described) for v in ordered]
     if is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name), f.name) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name), f.name, described) for f in fields(value)}
     raise ConfigurationError(
         f"the argument {where} is a {type(value).__name__}, which has no recipe, so no result could be kept under it. "
         "Take numbers, strings, lists or components in the constructor and load the rest from them."

@@ -57,6 +57,11 @@ class Memo:
             self._held -= len(self._recent.popitem(last=False)[1])
         return value
 
+    def has(self, description: Mapping[str, Any]) -> bool:
+        """Say whether a value is kept under `description`, without reading it."""
+        key = key_of(description)
+        return key in self._recent or (self.folder is not None and self._path(key).exists())
+
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key
 

@@ -1,8 +1,29 @@
-"""Metrics: pixel and structural. Each takes [B, 3, H, W] in [0, 1] and returns one score per image [B]."""
+"""Metrics of images: pixels, structure, what networks see, meaning (`sess`); and of sets of images.
+
+Each takes [B, 3, H, W] in [0, 1] and returns one score per image [B]; a set metric, one number for all.
+"""
 
 from semcomm.metrics.base import Metric
+from semcomm.metrics.perceptual import LPIPS, CaptionCLIPScore, CLIPScore, EmbeddedScore, LpipsScore, ViTScore
 from semcomm.metrics.pixel import MSE, PSNR
 from semcomm.metrics.sess import SeSS
+from semcomm.metrics.sets import FID, EmbeddedFID, SetMetric
 from semcomm.metrics.structural import MSSSIM, SSIM
 
-__all__ = ["MSE", "MSSSIM", "PSNR", "SSIM", "Metric", "SeSS"]
+__all__ = [
+    "FID",
+    "LPIPS",
+    "MSE",
+    "MSSSIM",
+    "PSNR",
+    "SSIM",
+    "CLIPScore",
+    "CaptionCLIPScore",
+    "EmbeddedFID",
+    "EmbeddedScore",
+    "LpipsScore",
+    "Metric",
+    "SeSS",
+    "SetMetric",
+    "ViTScore",
+]

@@ -16,7 +16,7 @@ from semcomm.channels import Channel
 from semcomm.errors import RateError, RunError
 from semcomm.images import content_hash
 from semcomm.ledger import Ledger
-from semcomm.metrics import Metric
+from semcomm.metrics import Metric, SetMetric
 from semcomm.seeds import Seed, seeds_of
 from semcomm.sweep.experiment import Experiment, Point, load
 from semcomm.sweep.store import LEDGER, Reconstructions, StoredImage, StoredReception, StoredScore
@@ -32,7 +32,7 @@ class Task:
         realisation: number of it.
         images: indices into the planned images, all of one size.
         received: hash of each reconstruction that the store has already; None where it has not.
-        missing: per metric, which of the images lack its score.
+        missing: per metric, which of the images lack its score or, for a metric of sets, its features.
     """
 
     point: int
@@ -57,7 +57,8 @@ class Engine:
         self.experiment = experiment
         self.images = images
         self.reconstructions = Reconstructions(folder)
-        self.metrics = {metric_key(metric): metric for metric in experiment.metrics}
+        self.metrics = {metric_key(metric): metric for metric in experiment.image_metrics}
+        self.set_metrics = {metric_key(metric): metric for metric in experiment.set_metrics}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
         memo.use(memo.Memo(folder / "memo"))
 
@@ -75,8 +76,11 @@ class Engine:
             found = [content_hash(image) for image in arrived]
             receptions = self._stored(task, point, reception, found, seconds)
         scores = []
+        changed = [n for n in range(len(found)) if found[n] != task.received[n]]
+        for key, metric in self.set_metrics.items():
+            if changed or task.missing.get(key):
+                keep_features(key, metric, [*references, *arrived], [*hashes, *found])
         for key, metric in self.metrics.items():
-            changed = [n for n in range(len(found)) if found[n] != task.received[n]]
             if wanted := sorted({*task.missing.get(key, ()), *changed}):
                 values, seconds = self._score(key, metric, task.images, references, arrived)
                 scores += [StoredScore(hashes[n], found[n], key, values[n], seconds) for n in wanted]
@@ -136,6 +140,20 @@ class Engine:
                 self._lately.popitem(last=False)
         self._lately.move_to_end(key)
         return self._lately[key]
+
+
+def keep_features(key: str, metric: SetMetric, images: Sequence[Tensor], hashes: Sequence[str]) -> None:
+    """Compute the features of images that a metric of sets needs, one image at a time, and keep them in the memo."""
+    for image, image_hash in zip(images, hashes):
+        with torch.inference_mode():
+            memo.current().get(
+                features_of(key, image_hash), lambda image=image: metric.features(image[None])[0].numpy().tobytes()
+            )
+
+
+def features_of(key: str, image_hash: str) -> dict:
+    """Return the description under which the features of an image are kept."""
+    return {"features": key, "image": image_hash}
 
 
 def metric_key(metric: Any) -> str:

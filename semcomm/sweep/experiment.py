@@ -12,11 +12,11 @@ from typing import Any, Literal
 import yaml
 
 from semcomm.channels import Channel
-from semcomm.component import plain
+from semcomm.component import Component, plain
 from semcomm.errors import ConfigurationError
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
-from semcomm.metrics import Metric
+from semcomm.metrics import Metric, SetMetric
 from semcomm.sweep.configuration import as_spec, build, unknown_key, with_argument
 from semcomm.transceivers import Link
 
@@ -66,7 +66,7 @@ class Experiment:
     Args:
         transceivers: name -> class (`class_path`, `init_args`) and, as `sweep`, the axes that are its own.
         channels: name -> class, likewise.
-        metrics: classes. None of them for bit error rates alone.
+        metrics: classes, for images or for sets of them. None for bit error rates alone.
         title: for figures and report.
         images: which pictures.
         sweep: axis -> list of values, or `{start, stop, step}` with both ends; for every transceiver. `channel.snr_db`
@@ -80,7 +80,7 @@ class Experiment:
 
     transceivers: dict[str, dict[str, Any] | str]
     channels: dict[str, dict[str, Any] | str] = field(default_factory=lambda: {"noiseless": "Noiseless"})
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: list[Metric | SetMetric] = field(default_factory=list)
     title: str = ""
     images: ImageSet = field(default_factory=ImageSet)
     sweep: dict[str, Any] = field(default_factory=dict)
@@ -118,6 +118,16 @@ class Experiment:
             points.append(Point(name, channel_name, {**own, **theirs}, link, channel, recipe))
         return points
 
+    @property
+    def image_metrics(self) -> list[Metric]:
+        """The metrics that judge image by image."""
+        return [metric for metric in self.metrics if isinstance(metric, Metric)]
+
+    @property
+    def set_metrics(self) -> list[SetMetric]:
+        """The metrics that judge a point's images together."""
+        return [metric for metric in self.metrics if isinstance(metric, SetMetric)]
+
     @cached_property
     def axes(self) -> dict[str, list[Any]]:
         """Column of each swept parameter -> its values in order."""
@@ -136,9 +146,7 @@ class Experiment:
 
     def resolved(self) -> dict:
         """Return the experiment as plain data with every default spelt out; `load` takes it back."""
-        data = {f.name: getattr(self, f.name) for f in fields(self)}
-        data["metrics"] = [_without_version(metric.recipe()) for metric in self.metrics]
-        return plain(data)
+        return plain({f.name: getattr(self, f.name) for f in fields(self)}, described=Component.spec)
 
     def kept(self, image_index: int, realisation: int) -> bool:
         """Say whether a reconstruction stays on disk."""
@@ -238,7 +246,3 @@ def _overridden(data: Any, path: list[str], value: Any) -> dict:
             return {**data, key: _overridden(data[key], rest, value) if rest else value}
     key, *rest = path
     return {**data, key: _overridden({}, rest, value) if rest else value}
-
-
-def _without_version(recipe: dict) -> dict:
-    return {"class_path": recipe["class_path"], "init_args": recipe["init_args"]}

@@ -73,7 +73,7 @@ _STYLE = {
 
 def label_of(column: str, experiment: Experiment) -> str:
     """Return what a column of the results is called on an axis, with its unit."""
-    for metric in experiment.metrics:
+    for metric in experiment.image_metrics:
         if metric.name == column:
             return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
     words = re.sub(r"[._]+", " ", column).strip()
@@ -94,7 +94,7 @@ def main_axis(experiment: Experiment) -> str:
 def quantities(results: Results) -> list[str]:
     """Return the columns worth drawing: every metric, then the error rates of what was counted."""
     counted = [y for y, (_, below) in RATIOS.items() if below in results.table and _sum(results, below) > 0]
-    return [*(metric.name for metric in results.experiment.metrics), *counted]
+    return [*(metric.name for metric in results.experiment.image_metrics), *counted]
 
 
 def is_logarithmic(results: Results, y: str) -> bool:

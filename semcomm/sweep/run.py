@@ -11,10 +11,10 @@ from typing import Any
 import torch
 import yaml
 
-from semcomm.errors import ConfigurationError, ImageError, RunError
+from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
 from semcomm.images import content_hash
-from semcomm.memo import write_whole
-from semcomm.sweep.engine import Task, metric_key
+from semcomm.memo import Memo, write_whole
+from semcomm.sweep.engine import Task, features_of, metric_key
 from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
 from semcomm.sweep.results import Results, collect, export
@@ -136,7 +136,10 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
     usable = [image for image in planned if image.fault is None]
     if not usable:
         raise ImageError(f"{experiment.images.path}: none of its {len(planned)} pictures can be used")
-    for metric in experiment.metrics:
+    for metric in experiment.set_metrics:
+        if len(usable) < metric.minimum:
+            raise MetricError(f"{metric.name} needs at least {metric.minimum} images, and there are {len(usable)}")
+    for metric in experiment.image_metrics:
         for height, width in {(image.height, image.width) for image in usable}:
             shape = torch.empty(1, 3, height, width, device="meta")
             metric.check(shape, shape)
@@ -146,7 +149,9 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
 def _tasks(store: Store, experiment: Experiment, images: Sequence[StoredImage]) -> tuple[Iterator[Task], int]:
     """Return the tasks of which anything is missing, batch by batch, and how many they are."""
     received, scores = store.receptions(), store.scores()
-    metrics = [metric_key(metric) for metric in experiment.metrics]
+    metrics = [metric_key(metric) for metric in experiment.image_metrics]
+    set_metrics = [metric_key(metric) for metric in experiment.set_metrics]
+    features = Memo(store.folder / "memo")
     kept = Reconstructions(store.folder)
     batches = plan_batches(images, experiment.batch_size)
 
@@ -166,6 +171,12 @@ def _tasks(store: Store, experiment: Experiment, images: Sequence[StoredImage]) 
                         )
                         for metric in metrics
                     }
+                    for metric in set_metrics:
+                        missing[metric] = tuple(
+                            n
+                            for n, i in enumerate(batch)
+                            if not all(features.has(features_of(metric, h)) for h in (images[i].hash, found[n]))
+                        )
                     if None in found or any(missing.values()):
                         yield Task(number, realisation, batch, tuple(found), missing)
 

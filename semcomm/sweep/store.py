@@ -148,6 +148,14 @@ class Store:
             for reference, reconstruction, metric, value, seconds in self._db.execute("SELECT * FROM scores")
         }
 
+    def score(self, reference: str, reconstruction: str, metric: str) -> float | None:
+        """Return one score, or None."""
+        row = self._db.execute(
+            "SELECT value FROM scores WHERE (reference, reconstruction, metric) = (?, ?, ?)",
+            (reference, reconstruction, metric),
+        ).fetchone()
+        return row[0] if row else None
+
     def add(self, receptions: dict[str, StoredReception], scores: list[StoredScore]) -> None:
         """Keep receptions and scores: all of them or none."""
         rows = [

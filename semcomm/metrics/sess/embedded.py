@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from semcomm.errors import ConfigurationError
+from semcomm.metrics.perceptual.embedded import embed, embedded_weights
 from semcomm.metrics.sess.importance import saliency_sums, spectral_residual
 from semcomm.metrics.sess.scene import Backend, Scene, crops
+from semcomm.models import UsesWeights
 
 WORKING_SIDE = 192
 """Longer side, in pixels, at which regions are found."""
@@ -28,7 +30,7 @@ TOUCHING = 0.05
 """Two objects touch when this share of the smaller one's outline lies on the other."""
 
 
-class Embedded(Backend):
+class Embedded(UsesWeights, Backend):
     """Regions by colour, our small encoder, geometric relations.
 
     Args:
@@ -45,19 +47,15 @@ class Embedded(Backend):
         self.objects = objects
         self.smallest = smallest
 
-    def recipe(self) -> dict:
-        """Return the recipe, the encoder's weights included."""
-        from semcomm.models.encoder import load_encoder
-
-        return {**super().recipe(), "weights": load_encoder().hash}
+    def weights(self) -> str:
+        """Return the hash of the encoder."""
+        return embedded_weights()
 
     def describe(self, image: Tensor, crop: str) -> Scene:
         """Find the scene of one image [3, H, W] in [0, 1], its objects cut out by `mask` or `box`."""
-        from semcomm.models.encoder import load_encoder
-
         masks = self.regions(image)
         whole = _scaled_to(image, CROP_SIDE, CROP_SIDE)[None]
-        rows = load_encoder().embed(torch.cat([whole, crops(image, masks, crop, CROP_SIDE)])).double().numpy()
+        rows = embed(torch.cat([whole, crops(image, masks, crop, CROP_SIDE)])).double().numpy()
         relation, score = relations(masks)
         saliency = spectral_residual(_scaled_to(image, *masks.shape[1:]))
         sums = saliency_sums(saliency, torch.from_numpy(masks))

@@ -53,7 +53,7 @@ def spectral_residual(image: Tensor) -> Tensor:
     local_mean = uniform_filter(np.log(np.abs(spectrum) + SPECTRUM_FLOOR), MEAN_FILTER, mode="nearest")
     unexpected = np.square(np.abs(np.fft.ifft2(spectrum * np.exp(-local_mean))))
     saliency = gaussian_filter(unexpected, SMOOTHING, mode="nearest", truncate=5 / SMOOTHING)
-    return _resized(torch.from_numpy(saliency / saliency.max()), height, width).float()
+    return _resized(torch.from_numpy(saliency / saliency.max()).float(), height, width)
 
 
 def _resized(plane: Tensor, height: int, width: int) -> Tensor:
@@ -72,8 +72,8 @@ def saliency_sums(saliency: Tensor, masks: Tensor) -> np.ndarray:
     """
     if masks.ndim != 3 or masks.shape[1:] != saliency.shape:
         raise MetricError(f"masks of shape {list(masks.shape)} do not lie on a saliency map {list(saliency.shape)}")
-    saliency = saliency.double()
-    return np.array([saliency[mask].sum().item() for mask in masks.cpu()], dtype=np.float64)
+    values = saliency.cpu().double().numpy()
+    return np.array([values[mask].sum() for mask in masks.bool().cpu().numpy()], dtype=np.float64)
 
 
 def importance(

@@ -70,7 +70,7 @@ def album_of(results: Results, data: dict) -> dict:
             {
                 "point": numbers[key],
                 "hash": found,
-                "scores": [[label_of(m.name, experiment), number(row[m.name])] for m in experiment.metrics],
+                "scores": [[label_of(m.name, experiment), number(row[m.name])] for m in experiment.image_metrics],
                 "facts": facts_of(row, texts, experiment),
                 "failed": [name for name in ("decode_failed", "infeasible") if number(row.get(name))],
             }

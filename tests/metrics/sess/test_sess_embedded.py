@@ -17,7 +17,7 @@ from semcomm.metrics.sess.scene import crops
 class Colours:
     """Stands in for the encoder: coarse colour layout as a unit vector."""
 
-    hash = "colours"
+    version = "colours"
 
     def embed(self, images):
         rows = interpolate(images, (4, 4), mode="area").flatten(1) + 0.01
@@ -140,7 +140,7 @@ def test_recipes_tell_parameters_and_weights_apart(tmp_path, monkeypatch):
     assert mine.name == "SeSS (embedded, mine)"
     assert mine.parameters.update_rate == 0.1
     recipes = [SeSS().recipe(), SeSS(parameters="authors").recipe(), mine.recipe()]
-    monkeypatch.setattr(Colours, "hash", "others")
+    monkeypatch.setattr(Colours, "version", "others")
     recipes.append(SeSS().recipe())
     assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == 4
 
