@@ -136,8 +136,9 @@ class Encoder:
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ModelError(f"the encoder takes images [B, 3, H, W] in [0, 1], not {list(images.shape)}")
-        parts = [self._embed(part) for part in images.split(batch)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.dimensions)
+        if not len(images):
+            return torch.zeros(0, self.dimensions)
+        return torch.cat([self._embed(part) for part in images.split(batch)])
 
     def _embed(self, images: Tensor) -> Tensor:
         return F.normalize(self.network(squash(images.to(self.device, torch.float32), SIZE)), dim=1).cpu()

@@ -13,6 +13,11 @@ from torch.nn import functional as F
 from semcomm.images import ImageSet, from_bytes, to_bytes
 from semcomm.models.encoder import Encoder
 
+QUALITIES = (50, 20, 10, 5, 1)
+"""Of JPEG, from mild to severe."""
+MIDDLE = 96
+"""Side in pixels of the piece that is looked at as an object would be: enlarged, so that damage shows."""
+
 
 def stability(encoder: Encoder) -> dict[str, float]:
     """Return the mean cosine of each built-in photograph with itself changed, and with the other photographs.
@@ -28,6 +33,11 @@ def stability(encoder: Encoder) -> dict[str, float]:
     for name, change in CHANGES.items():
         changed = torch.cat([encoder.embed(change(image)[None]) for image in photographs])
         figures[f"cosine after {name}"] = (original * changed).sum(1).mean().item()
+    middle = torch.cat([encoder.embed(_middle(image)[None]) for image in photographs])
+    for quality in QUALITIES:
+        changed = torch.cat([encoder.embed(_middle(_jpeg(quality, image))[None]) for image in photographs])
+        name = f"cosine of the middle {MIDDLE}x{MIDDLE} pixels after JPEG of quality {quality}"
+        figures[name] = (middle * changed).sum(1).mean().item()
     cosines = original @ original.T
     others = cosines[~torch.eye(len(cosines), dtype=torch.bool)]
     figures["cosine of unrelated photographs"] = others.mean().item()
@@ -53,6 +63,11 @@ def _bluer(image: Tensor) -> Tensor:
     return image * torch.tensor([0.7, 0.7, 1.0]).view(3, 1, 1)
 
 
+def _middle(image: Tensor) -> Tensor:
+    top, left = ((side - MIDDLE) // 2 for side in image.shape[1:])
+    return image[:, top : top + MIDDLE, left : left + MIDDLE]
+
+
 def _jpeg(quality: int, image: Tensor) -> Tensor:
     file = io.BytesIO()
     Image.fromarray(to_bytes(image)).save(file, "JPEG", quality=quality)
@@ -66,10 +81,6 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "a zoom by 1.11": _zoomed,
     "a blue filter": _bluer,
     "grey": lambda image: image.mean(0, keepdim=True).expand(3, -1, -1),
-    "JPEG of quality 50": partial(_jpeg, 50),
-    "JPEG of quality 20": partial(_jpeg, 20),
-    "JPEG of quality 10": partial(_jpeg, 10),
-    "JPEG of quality 5": partial(_jpeg, 5),
-    "JPEG of quality 1": partial(_jpeg, 1),
+    **{f"JPEG of quality {quality}": partial(_jpeg, quality) for quality in QUALITIES},
 }
 """Changes that a viewer hardly minds, and coding damage from mild to severe."""

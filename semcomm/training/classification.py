@@ -49,6 +49,7 @@ class ImageClassification(Task):
         photo_list: a CSV file beside further pictures, with the columns `file` and `label_column`.
         label_column: where `photo_list` has the class.
         attribution: lines for the card: the data's names, authors and licences.
+        licence: of the trained weights, for the card.
         unseen_classes: classes of `class_folder` that are left out of training and judge it: those whose names have
             the smallest SHA-256.
         most_per_class: pictures of a class that are used, those first by the hash of their names.
@@ -63,7 +64,7 @@ class ImageClassification(Task):
         smoothing: label smoothing.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list"})
+    incidental: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
 
     def __init__(
         self,
@@ -71,11 +72,12 @@ class ImageClassification(Task):
         photo_list: str | None = None,
         label_column: str = "label",
         attribution: list[str] | None = None,
+        licence: str | None = None,
         unseen_classes: int = 20,
         most_per_class: int = 120,
         held_back: float = 0.05,
-        widths: list[int] | None = None,
-        depths: list[int] | None = None,
+        widths: tuple[int, ...] = (48, 96, 256),
+        depths: tuple[int, ...] = (1, 2, 3),
         dimensions: int = 256,
         early_size: int = 96,
         early_share: float = 0.65,
@@ -87,11 +89,12 @@ class ImageClassification(Task):
         self.photo_list = photo_list
         self.label_column = label_column
         self.attribution = attribution or []
+        self.licence = licence
         self.unseen_classes = unseen_classes
         self.most_per_class = most_per_class
         self.held_back = held_back
-        self.widths = widths or [48, 96, 256]
-        self.depths = depths or [1, 2, 3]
+        self.widths = widths
+        self.depths = depths
         self.dimensions = dimensions
         self.early_size = early_size
         self.early_share = early_share
@@ -206,6 +209,7 @@ class ImageClassification(Task):
                 f"classifier of {len(self.classes)} classes on {len(self.train.labels)} pictures. For trying and "
                 "testing; a model trained on millions of pictures judges far better."
             ),
+            "licence": self.licence,
             "network": network,
             "parameters": sum(p.numel() for p in module.encoder.parameters()),
             "pictures": {

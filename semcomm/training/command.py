@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 
@@ -24,11 +24,15 @@ def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
     for text in arguments.set:
         assign(data, text)
     task, settings = build(data)
-    local = INCIDENTAL | task.incidental  # what says where things are on this machine has no place in a card
-    kept = [text for text in arguments.set if text.partition("=")[0].rpartition(".")[2] not in local]
-    command = shlex.join(["semcomm", "train", str(arguments.file), *kept, "--out", "DIR"])
+    command = _for_the_card(arguments.file, arguments.set, INCIDENTAL | task.incidental | {"start_from"})
     path = train(task, settings, arguments.out, _say, command, arguments.export)
     print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
+
+
+def _for_the_card(file: Path, assignments: Sequence[str], local: Collection[str]) -> str:
+    """Return the command without what says where things are on this machine."""
+    kept = [text for text in assignments if text.partition("=")[0].rpartition(".")[2] not in local]
+    return shlex.join(["semcomm", "train", file.name if file.is_absolute() else str(file), *kept, "--out", "DIR"])
 
 
 def _say(line: str) -> None:

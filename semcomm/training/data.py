@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,7 +57,14 @@ def listed(file: str, label_column: str) -> tuple[list[tuple[Path, str]], list[d
     for column in ("file", label_column):
         if not rows or column not in rows[0]:
             raise ConfigurationError(f"{path}: has no pictures with a column {column!r}")
+    rows = [{k: _unescaped(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
     return [(path.parent / row["file"], row[label_column]) for row in rows], rows
+
+
+def _unescaped(text: str) -> str:
+    """Some lists write what is not ASCII as octal bytes of its UTF-8, as in Fr\\303\\251d\\303\\251ric."""
+    runs = re.compile(r"(?:\\[0-3][0-7]{2})+")
+    return runs.sub(lambda run: bytes(int(b, 8) for b in run[0].split("\\")[1:]).decode("utf-8", "replace"), text)
 
 
 class Pictures:

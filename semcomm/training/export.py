@@ -62,6 +62,7 @@ def _card(facts: dict[str, Any], file: str, data: bytes) -> str:
         facts["purpose"],
         "",
         f"- File: `{file}`, {len(data) / 1e6:.2f} MB, SHA-256 `{hashlib.sha256(data).hexdigest()}`",
+        *_items("Licence of the weights", facts.get("licence")),
         *_items("Parameters", facts.get("parameters")),
         f"- Training: {done}, {facts['hours']} hours, seed {facts['seed']}",
         f"- Command: `{facts['command']}`",
@@ -86,7 +87,9 @@ def _card(facts: dict[str, Any], file: str, data: bytes) -> str:
 def _items(name: str, value: Any) -> list[str]:
     if value is None:
         return []
-    return [f"- {name}: {', '.join(f'{v} {k}' for k, v in value.items()) if isinstance(value, dict) else f'{value:,}'}"]
+    if isinstance(value, dict):
+        value = ", ".join(f"{count:,} {what}" for what, count in value.items())
+    return [f"- {name}: {f'{value:,}' if isinstance(value, int) else value}"]
 
 
 def _section(title: str, text: str, first: str = "") -> list[str]:

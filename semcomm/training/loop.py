@@ -72,6 +72,8 @@ class Trainer:
         self.configuration = _flat(plain(asdict(settings)) | {"task": task.recipe()["init_args"]})
         for key in INCIDENTAL:
             del self.configuration[key]
+        if settings.start_from is not None:  # by name: the card shows it, and a moved file is the same file
+            self.configuration["start_from"] = Path(settings.start_from).name
         self.step, self.seconds, self.scores = 0, 0.0, {}
         path = checkpoints.last(out)
         found = None if path is None else checkpoints.read(path)

@@ -72,6 +72,8 @@ class Task(Component, ABC):
     def describe(self, module: nn.Module) -> dict[str, Any]:
         """Return what the exported file and its card say, as JSON data.
 
-        `name` (of the file), `title`, `purpose`, `network` (constructor arguments), `data` (lines of text, with
-        licences and attribution) and `checks` (figures found again without the data) are printed; more may be kept.
+        Needed are `name` (of the file), `title`, `purpose`, `data` (lines of text, with licences and attribution) and
+        `checks` (figures found again without the data). The card shows `licence` (of the weights), `parameters`,
+        `pictures` (counts by name) and `unseen_classes` too where they are given; anything else, as the constructor
+        arguments under `network`, is kept in the header of the file.
         """

@@ -53,12 +53,12 @@ def test_a_list_of_photographs(arguments, shapes, tmp_path):
     file = tmp_path / "list.csv"
     (tmp_path / "a.png").write_bytes((shapes / "ring" / "00.png").read_bytes())
     with file.open("w", newline="") as text:
-        csv.writer(text).writerows([["file", "kind", "author"], ["a.png", "7", "Ann B"]])
+        csv.writer(text).writerows([["file", "kind", "author"], ["a.png", "7", r"Ann Fr\303\251d"]])
     task = ImageClassification(**{**arguments, "photo_list": str(file), "label_column": "kind"})
     task.prepare()
     assert "kind 7" in task.classes
-    assert task.authors == ["Ann B"]
-    assert "Ann B" in task.describe(task.build())["data"][-1]
+    assert task.authors == ["Ann Fréd"]
+    assert "Ann Fréd" in task.describe(task.build())["data"][-1]
     with pytest.raises(ConfigurationError, match="no pictures with a column 'label'"):
         listed(str(file), "label")
     with pytest.raises(ConfigurationError, match="cannot be read as a list"):
