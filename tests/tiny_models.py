@@ -58,7 +58,7 @@ def blip(folder: Path, seed: int = 0) -> Path:
 
     torch.manual_seed(seed)
     layers = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    words = "[PAD] [UNK] [CLS] [SEP] [MASK] [DEC] a photo of dog cat tree car house on in the red blue small".split()
+    words = [f"[{word}]" for word in ("PAD", "UNK", "CLS", "SEP", "MASK", "DEC")] + ["a", "photo", "of", "dog", "cat"]
     special = {"pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3, "bos_token_id": 5}
     config = BlipConfig(
         text_config={**layers, "vocab_size": len(words), "encoder_hidden_size": 32, **special},

@@ -1,12 +1,19 @@
 """What a component that uses weights adds to its recipe."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from semcomm.component import Component
 
 
 class UsesWeights(Component):
-    """A component whose results depend on weights: their hash is part of its recipe."""
+    """A component whose results depend on weights.
+
+    The weights' hash is part of its recipe. Which folder or name they were found under is not, so the arguments that
+    say it are `model`, `weights` or `captioner`, and `trust_pickle`.
+    """
+
+    incidental: ClassVar[frozenset[str]] = Component.incidental | {"model", "weights", "captioner", "trust_pickle"}
 
     @abstractmethod
     def weights(self) -> str:
