@@ -20,6 +20,8 @@ from semcomm.metrics.sess.checkpoint import read_checkpoint
 
 BERT_EPSILON = 1e-12
 """Of BERT's layer norms; those of `fc_input` and `fc_output` have torch's."""
+BERT_SPREAD = 0.02
+"""Standard deviation of its weights before training."""
 POSITION = 1
 """The position of every token: masks have no order."""
 PADDED = -9999.0
@@ -67,6 +69,7 @@ class RelationHead(nn.Module):
         self.fc_output = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.cls_sub = nn.Linear(width, predicates * feature_width)
         self.cls_obj = nn.Linear(width, predicates * feature_width)
+        self.model.apply(_as_bert_begins)
         self.eval()
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
@@ -94,7 +97,7 @@ class RelationHead(nn.Module):
             logits = logits.masked_fill(~pair, PADDED)
         return logits
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def scores(self, tokens: Tensor) -> Tensor:
         """Return the scores of the relations between the masks of one image.
 
@@ -150,10 +153,34 @@ class RelationHead(nn.Module):
         Raises:
             ModelError: when the file cannot be read or holds no relation head.
         """
+        state = read_checkpoint(path, trust_pickle)
         try:
-            return cls.from_state(read_checkpoint(path, trust_pickle), heads, predicates)
+            return cls.from_state(state, heads, predicates)
         except ModelError as error:
-            raise ModelError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+            raise ModelError(f"{path}: {error}") from None
+
+    def start_from_bert(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of a trained BERT as the start of training, as the authors did: its first layers.
+
+        Args:
+            state: the state dict of transformers' `BertModel`, of the same sizes.
+
+        Raises:
+            ModelError: when a weight is missing or of another size.
+        """
+        try:
+            self.model.load_state_dict({name: state[name] for name in self.model.state_dict()})
+        except KeyError as missing:
+            raise ModelError(f"this is no BERT for a relation head: it has no {missing.args[0]}") from None
+        except RuntimeError as error:
+            raise ModelError(f"this BERT is not of the sizes of the relation head: {error}") from None
+
+
+def _as_bert_begins(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=BERT_SPREAD)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
 
 
 class _Embeddings(nn.Module):
@@ -207,6 +234,8 @@ def relation_losses(logits: Tensor, target: Tensor) -> Tensor:
 
     log(1 + sum of exp(logit) over the pairs that do not have it) + log(1 + sum of exp(-logit) over those that do):
     J. Su et al., "ZLPR: A Novel Loss for Multi-label Classification", arXiv 2208.02955.
+
+    The diagonal counts, as pairs that do not have it.
 
     Args:
         logits: [B, predicates, n, n].

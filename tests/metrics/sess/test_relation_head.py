@@ -54,6 +54,17 @@ def test_the_encoder_is_that_of_bert(head):
     torch.testing.assert_close(found[present], expected[present], rtol=0, atol=1e-5)
 
 
+def test_a_start_from_bert(head):
+    bert = {name.removeprefix("model."): tensor for name, tensor in STATE.items() if name.startswith("model.")}
+    fresh = RelationHead(32, 48, 4, 96, 2, 16, 56, 64)
+    fresh.start_from_bert(bert | {"encoder.layer.2.output.dense.bias": torch.zeros(48)})
+    assert all(torch.equal(a, b) for a, b in zip(fresh.model.parameters(), head.model.parameters()))
+    with pytest.raises(ModelError, match="no BERT"):
+        fresh.start_from_bert({})
+    with pytest.raises(ModelError, match="sizes"):
+        RelationHead(32, 24, 4, 96, 2, 16, 56, 64).start_from_bert(bert)
+
+
 def test_the_authors_sizes():
     names = {name: tensor.shape for name, tensor in RelationHead().state_dict().items()}
     assert names["fc_input.0.weight"] == (768, 256)
