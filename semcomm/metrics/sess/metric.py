@@ -12,8 +12,10 @@ from semcomm.metrics.base import Metric
 from semcomm.metrics.sess.embedded import Embedded
 from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.matching import Match, match
+from semcomm.metrics.sess.pretrained import Pretrained
 from semcomm.metrics.sess.scene import Backend, Scene, image_similarity
 
+BACKENDS = {"embedded": Embedded, "pretrained": Pretrained}
 PRESETS = {"paper": Parameters.paper, "authors": Parameters.authors}
 
 
@@ -24,16 +26,19 @@ class SeSS(Metric):
     size. Two images without objects have the similarity of the whole images alone.
 
     Args:
-        backend: what finds objects, embeds them and tells their relations. `embedded` needs no download and is for
-            trying and testing; its scores are not those of the paper's models. Its name is in the column's name.
+        backend: what finds objects, embeds them and tells relations: `embedded`, `pretrained`, or one of them with
+            arguments of its own. `embedded` needs no download and is for trying and testing; its scores are not those
+            of the paper's models. The backend's name is in the column's name.
         parameters: `paper`, `authors`, or a file that `semcomm sess tune` wrote.
     """
 
     range = (0.0, 1.0)
     same_size = False
 
-    def __init__(self, backend: Literal["embedded"] | Backend = "embedded", parameters: str | Parameters = "paper"):
-        self.backend = Embedded() if backend == "embedded" else backend
+    def __init__(
+        self, backend: Literal["embedded", "pretrained"] | Backend = "embedded", parameters: str | Parameters = "paper"
+    ):
+        self.backend = BACKENDS[backend]() if isinstance(backend, str) else backend
         if isinstance(parameters, str):
             self.parameters = PRESETS[parameters]() if parameters in PRESETS else Parameters.load(parameters)
             label = parameters if parameters in PRESETS else Path(parameters).stem
