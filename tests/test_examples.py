@@ -22,7 +22,10 @@ def test_a_transceiver_outside_the_package_runs_by_its_import_path(tmp_path, cap
     assert means[20] > means[0] + 3
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/**/*.yaml")), ids=lambda p: p.stem)
+EXPERIMENTS = [path for path in sorted(ROOT.glob("experiments/**/*.yaml")) if path.parent.name != "train"]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
 def test_every_experiment_file_is_sound(path):
     from semcomm import load
 
