@@ -211,7 +211,7 @@ def models(argv: Sequence[str]) -> None:
     fetching.add_argument("name", help="short name from the list, or a hub id")
     fetching.add_argument("--to", type=Path, metavar="DIR", help="folder for it (default: where its name finds it)")
     fetching.add_argument("--trust-pickle", action="store_true", help="take weights that are published as a pickle")
-    checking = actions.add_parser("check", help="say whether a folder is complete and of the right kind")
+    checking = actions.add_parser("check", help="say whether a folder or file is complete and of the right kind")
     checking.add_argument("folder", type=Path, metavar="DIR")
     arguments = parser.parse_args(argv)
     if arguments.action == "fetch":

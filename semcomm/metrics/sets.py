@@ -12,8 +12,8 @@ from semcomm.component import Component
 from semcomm.errors import ConfigurationError, MetricError
 from semcomm.metrics.base import UNBOUNDED
 from semcomm.metrics.perceptual.embedded import embed, embedded_weights
-from semcomm.metrics.perceptual.inception import CLASSIFIER, InceptionV3
 from semcomm.models import UsesWeights, load_module, weights_of
+from semcomm.models.inception import CLASSIFIER, InceptionV3
 
 PUBLISHED_MINIMUM = 2048
 """Fewer images than Inception has features leave their covariance singular and the distance biased upwards."""

@@ -1,11 +1,16 @@
-"""Is a local folder complete and of the right kind?"""
+"""Is a local model complete and of the right kind?"""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from semcomm.errors import ModelError
-from semcomm.models.files import files_in, tensors_in
+from semcomm.models.backbones import BUILD
+from semcomm.models.cards import CARDS
+from semcomm.models.files import Shape, files_in, tensors_in
+from semcomm.models.inception import CLASSIFIER, InceptionV3
 from semcomm.models.loading import import_transformers, load_processor, read_transformer
 
 _NEEDED = {
@@ -38,13 +43,20 @@ def check(folder: Path) -> Checked:
     """Return what the model in a folder is, having read all of it.
 
     Of transformers' models every tensor is compared with what the configuration asks for; of diffusers' pipelines
-    every component must be there, and its files of weights whole.
+    every component must be there, and its files of weights whole; a file of weights alone must be one of those that
+    LPIPS and FID take.
+
+    Args:
+        folder: or a file of weights.
 
     Raises:
         ModelError: the first thing that is wrong with it.
     """
+    if folder.is_file():
+        shapes = tensors_in(folder)
+        return Checked(_layout(folder, shapes), 1, len(shapes), folder.stat().st_size / 1e6)
     if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder")
+        raise ModelError(f"{folder}: there is no such folder or file")
     if (folder / "model_index.json").is_file():
         kind = _check_pipeline(folder)
     else:
@@ -52,6 +64,20 @@ def check(folder: Path) -> Checked:
     files = files_in(folder, {".safetensors"})
     size = sum(file.stat().st_size for file in files) / 1e6
     return Checked(kind, len(files), sum(len(tensors_in(file)) for file in files), size)
+
+
+def _layout(file: Path, shapes: dict[str, Shape]) -> str:
+    """Return which network a file of weights belongs to, by the names and shapes of its tensors."""
+    with torch.device("meta"):
+        wanted = {f"lpips-{network}": build().state_dict() for network, build in BUILD.items()}
+        wanted["inception-fid"] = InceptionV3().state_dict()
+    for name, state in wanted.items():
+        needed = {key: tuple(value.shape) for key, value in state.items() if not key.endswith("num_batches_tracked")}
+        needed |= CLASSIFIER if name == "inception-fid" else {}
+        if needed.items() <= shapes.items():
+            return CARDS[name].kind
+    kinds = ", ".join(CARDS[name].kind for name in wanted)
+    raise ModelError(f"{file}: its {len(shapes)} tensors are those of no network that is one file: {kinds}")
 
 
 def _check_pipeline(folder: Path) -> str:

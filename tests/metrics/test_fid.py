@@ -5,8 +5,9 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, MetricError, ModelError
-from semcomm.metrics.perceptual.inception import InceptionV3
 from semcomm.metrics.sets import FID, EmbeddedFID, frechet_distance
+from semcomm.models.checking import check
+from semcomm.models.inception import InceptionV3
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +145,10 @@ def test_features_agree_with_the_network_written_out_again(weights, photograph):
 def test_the_network_has_the_published_number_of_parameters():
     """torchvision counts 27,161,264, of which 3,326,696 are its auxiliary head's and 2,049,000 its classifier's."""
     assert sum(p.numel() for p in InceptionV3().parameters()) == 27_161_264 - 3_326_696 - 2_049_000
+
+
+def test_the_file_is_known_by_its_tensors(weights):
+    assert check(weights[0]).kind == "Inception v3 (pytorch-fid layout)"
 
 
 def test_torchvisions_own_inception_is_not_taken_for_it(weights, tmp_path):

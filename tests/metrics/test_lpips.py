@@ -5,7 +5,7 @@ import torch
 from semcomm.errors import MetricError, ModelError
 from semcomm.images import quantise
 from semcomm.metrics.perceptual import LPIPS, LpipsScore
-from semcomm.metrics.perceptual.backbones import BUILD, MIN_SIDE
+from semcomm.models.backbones import BUILD, MIN_SIDE
 
 NETWORKS = ("alex", "vgg", "squeeze")
 PUBLISHED = {"alex": 61_100_840, "vgg": 138_357_544, "squeeze": 1_235_496}

@@ -27,6 +27,19 @@ def test_a_complete_folder_is_said_to_be(tmp_path, make, kind):
     assert found.megabytes > 0.01
 
 
+@pytest.mark.parametrize(("network", "kind"), [("alex", "AlexNet"), ("vgg", "VGG16"), ("squeeze", "SqueezeNet 1.1")])
+def test_a_file_of_weights_is_known_by_its_tensors(tmp_path, network, kind):
+    file = tiny_models.torchvision_file(tmp_path / "weights.safetensors", network)
+    assert check(file).kind == f"{kind} (torchvision layout)"
+    tensors = load_file(file)
+    del tensors["features.0.weight"]
+    save_file(tensors, file)
+    with pytest.raises(ModelError, match="tensors are those of no network that is one file: AlexNet"):
+        check(file)
+    with pytest.raises(ModelError, match="is a pickle"):
+        check(tiny_models.torchvision_file(tmp_path / "weights.pth", network))
+
+
 def test_what_is_missing_beside_the_weights_is_named(tmp_path):
     folder = tiny_models.clip(tmp_path / "clip")
     (folder / "preprocessor_config.json").unlink()
@@ -41,7 +54,7 @@ def test_what_is_missing_beside_the_weights_is_named(tmp_path):
         check(other)
     with pytest.raises(ModelError, match=r"neither config\.json nor model_index\.json"):
         check(tmp_path)
-    with pytest.raises(ModelError, match="no such folder"):
+    with pytest.raises(ModelError, match="no such folder or file"):
         check(tmp_path / "nowhere")
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from semcomm.errors import ModelError
 from semcomm.metrics.base import UNBOUNDED
-from semcomm.metrics.perceptual.backbones import BUILD, MIN_SIDE, TITLE, Network
 from semcomm.metrics.perceptual.base import WeightedMetric
+from semcomm.models.backbones import BUILD, MIN_SIDE, TITLE, Network
 from semcomm.models.files import read_tensors
 from semcomm.models.loading import device_of, load_module, shared, weights_of
 

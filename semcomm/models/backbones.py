@@ -1,4 +1,4 @@
-"""The three networks under LPIPS, as plain modules with torchvision's names for their tensors."""
+"""The three networks under LPIPS as plain modules, with torchvision's names for their tensors."""
 
 from collections.abc import Sequence
 from typing import Literal
