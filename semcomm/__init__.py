@@ -29,6 +29,7 @@ _PUBLIC = {
     "semcomm.sweep.statistics": ("bd_quality", "bd_rate", "curves", "x_at"),
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
+        *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
