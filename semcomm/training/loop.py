@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from math import isfinite
@@ -101,11 +101,13 @@ class Trainer:
         Raises:
             RunError: when the loss or the gradient is no longer finite.
         """
+        with closing(Log(self.out, self.settings, self.step, self.report)) as log:
+            self._run(log)
+
+    def _run(self, log: Log) -> None:
         settings = self.settings
-        log = Log(self.out, settings, self.step, self.report)
-        saved_at = monotonic()
-        before = self.seconds
-        began = monotonic()
+        before, began = self.seconds, monotonic()
+        saved_at = began
         for batch in self._batches():
             losses = self._one_step(batch)
             self.step += 1
@@ -119,7 +121,6 @@ class Trainer:
             if due or finished:
                 checkpoints.write(self.out, self.checkpoint(), self.state.tensors())
                 saved_at = monotonic()
-        log.close()
 
     def checkpoint(self) -> Checkpoint:
         """Return the facts of this moment."""

@@ -1,6 +1,7 @@
 """What a researcher writes to train something of their own: one class."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ class Task(Component, ABC):
     """
 
     @abstractmethod
-    def prepare(self, report: Any = None) -> None:
+    def prepare(self, report: Callable[[str], None] | None = None) -> None:
         """Find and read the data; called once, before anything else. `report` takes a line of text to show.
 
         Raises:
