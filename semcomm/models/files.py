@@ -79,8 +79,8 @@ def read_tensors(path: Path, trust_pickle: bool = False) -> dict[str, Tensor]:
 
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{path}: cannot be read as tensors ({str(error).splitlines()[0]})") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ModelError(f"{path}: is damaged, or holds more than tensors, which is not read") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"{path}: holds no state dict, that is no tensors by name")
     return found

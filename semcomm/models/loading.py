@@ -1,5 +1,6 @@
 """The one door to weights: from a name to a model that is loaded once and shared. It never reaches the network."""
 
+import pickle
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
 _shared: dict[Hashable, Any] = {}
 _lock = threading.RLock()
 
@@ -136,6 +138,8 @@ def read_transformer(
                 ignore_mismatched_sizes=True,
                 **options,
             )
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"{folder}: its pickle is damaged, or holds more than tensors, which is not read") from error
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"{folder}: cannot be loaded as {architecture} ({_first_line(error)})") from error
     mismatched = {name: (tuple(found), tuple(asked)) for name, found, asked in report["mismatched_keys"]}
@@ -150,6 +154,9 @@ def load_processor(name: str, cls: str, **options: Any) -> Any:
         ModelError: when its files are missing or damaged.
     """
     folder = find(name)
+    if cls.endswith("Tokenizer") and not any(all((folder / f).is_file() for f in files) for files in _TOKENIZERS):
+        # without them transformers makes a tokenizer of no words
+        raise ModelError(f"{folder}: has no tokenizer (tokenizer.json, or vocab.json and merges.txt); fetch it again")
 
     def make() -> Any:
         transformers = import_transformers()

@@ -122,7 +122,7 @@ def test_without_weights_a_clear_error(pair, monkeypatch, tmp_path, clip):
 class TinyEncoder:
     """Stands in for the shipped encoder: mean colours of the quadrants."""
 
-    version = "tiny"
+    hash = "tiny"
 
     def embed(self, images):
         found = torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1) - 0.5

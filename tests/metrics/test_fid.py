@@ -181,7 +181,7 @@ def test_without_weights_a_clear_error():
 class TinyEncoder:
     """Stands in for the shipped encoder."""
 
-    version = "tiny"
+    hash = "tiny"
 
     def embed(self, images):
         return torch.nn.functional.normalize(images.mean((2, 3)) - 0.5, dim=1)

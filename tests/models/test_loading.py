@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import tiny_models
@@ -117,6 +118,10 @@ def test_a_pickle_is_opened_only_when_trusted(folder):
     with pytest.raises(ModelError, match=r"pickle only \(pytorch_model.bin\).*trust_pickle=True"):
         load(other)
     assert load(other, trust_pickle=True).logit_scale == expected
+    damaged = shutil.copytree(other, other.with_name("damaged"))
+    (damaged / "pytorch_model.bin").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="its pickle is damaged, or holds more than tensors"):
+        load(damaged, trust_pickle=True)
     (other / "pytorch_model.bin").unlink()
     with pytest.raises(ModelError, match="has no weights"):
         load(other.rename(folder.with_name("empty")))
@@ -128,7 +133,7 @@ def test_a_trusted_pickle_still_yields_nothing_but_tensors(tmp_path):
     with pytest.raises(ModelError, match="can run code"):
         read_tensors(tmp_path / "good.pth")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")
-    with pytest.raises(ModelError, match="cannot be read as tensors"):
+    with pytest.raises(ModelError, match="damaged, or holds more than tensors"):
         read_tensors(tmp_path / "code.pth", trust_pickle=True)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ModelError, match="no state dict"):
@@ -139,6 +144,9 @@ def test_a_missing_processor_is_a_clear_error(folder):
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match="no usable CLIPImageProcessorPil"):
         load_processor(str(folder), "CLIPImageProcessorPil")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"has no tokenizer \(tokenizer\.json, or vocab\.json and merges\.txt\)"):
+        load_processor(str(folder), "CLIPTokenizer")
 
 
 def test_a_module_of_ours_names_what_its_file_lacks(tmp_path):

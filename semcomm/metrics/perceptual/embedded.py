@@ -35,11 +35,11 @@ def embed(images: Tensor) -> Tensor:
     from semcomm.models.encoder import load_encoder
 
     encoder = load_encoder()
-    return embed_once(images, f"encoder {encoder.version}", lambda batch: encoder.embed(torch.stack(list(batch))))
+    return embed_once(images, f"encoder {encoder.hash}", lambda batch: encoder.embed(torch.stack(list(batch))))
 
 
 def embedded_weights() -> str:
     """Return the hash of the shipped encoder's weights."""
     from semcomm.models.encoder import load_encoder
 
-    return load_encoder().version
+    return load_encoder().hash
