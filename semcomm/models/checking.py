@@ -1,6 +1,7 @@
 """Is a local model complete and of the right kind?"""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from semcomm.errors import ModelError
 from semcomm.models.backbones import BUILD
 from semcomm.models.cards import CARDS
-from semcomm.models.files import Shape, files_in, tensors_in
+from semcomm.models.files import Shape, files_in, fingerprint, tensors_in
 from semcomm.models.inception import CLASSIFIER, InceptionV3
 from semcomm.models.loading import import_transformers, load_processor, read_transformer
 
@@ -62,8 +63,17 @@ def check(folder: Path) -> Checked:
     else:
         kind = _check_component(folder)
     files = files_in(folder, {".safetensors"})
+    for file in files:
+        _check_content(file)
     size = sum(file.stat().st_size for file in files) / 1e6
     return Checked(kind, len(files), sum(len(tensors_in(file)) for file in files), size)
+
+
+def _check_content(file: Path) -> None:
+    """Compare a file with its hash, where there is one: the hub's cache names the large ones by theirs."""
+    published = file.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", published) and fingerprint(file) != published:
+        raise ModelError(f"{file}: its content is not what the hub published; delete {file.resolve()} and fetch again")
 
 
 def _layout(file: Path, shapes: dict[str, Shape]) -> str:

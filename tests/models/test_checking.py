@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -113,6 +114,21 @@ def test_damage_in_a_component_is_found(pipeline):
     (pipeline / "scheduler" / "scheduler_config.json").unlink()
     with pytest.raises(ModelError, match="scheduler: has no configuration"):
         check(pipeline)
+
+
+def test_damage_within_a_file_is_found_where_its_hash_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMCOMM_CACHE", str(tmp_path / "cache"))
+    folder = tiny_models.vit(tmp_path / "vit")
+    file = folder / "model.safetensors"
+    blob = tmp_path / hashlib.sha256(file.read_bytes()).hexdigest()
+    file.rename(blob)
+    file.symlink_to(blob)
+    assert check(folder).kind == "ViTModel"
+    data = bytearray(blob.read_bytes())
+    data[-1] ^= 1
+    blob.write_bytes(data)
+    with pytest.raises(ModelError, match="not what the hub published; delete"):
+        check(folder)
 
 
 def test_the_command_lists_every_model_and_whether_it_is_here(tmp_path, monkeypatch, capsys):
