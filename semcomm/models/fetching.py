@@ -10,7 +10,7 @@ from pathlib import Path
 from semcomm.errors import ModelError
 from semcomm.models.cards import ModelCard, card_of
 from semcomm.models.files import PICKLES, files_in, read_tensors, tensors_in
-from semcomm.models.loading import converted
+from semcomm.models.loading import HUB_ID, converted
 
 _PATTERNS = ("*.json", "*.txt", "*.safetensors")
 
@@ -32,6 +32,8 @@ def fetch(name: str, folder: Path | None = None, trust_pickle: bool = False) -> 
         raise ModelError(f"{name}: comes with semcomm; there is nothing to fetch")
     if card and card.is_file:
         return _fetch_file(card, folder, trust_pickle)
+    if not card and not HUB_ID.fullmatch(name):
+        raise ModelError(f"{name}: is no hub id (owner/name), and `semcomm models` lists no such name")
     return _fetch_repository(card.source if card else name, card, folder, trust_pickle)
 
 
@@ -45,9 +47,7 @@ def _fetch_repository(repository: str, card: ModelCard | None, folder: Path | No
     patterns = [*(card.files if card else _PATTERNS), *(["pytorch_model*.bin"] if trust_pickle else [])]
     try:
         path = Path(snapshot_download(repository, allow_patterns=patterns, local_dir=folder))
-    except HFValidationError:
-        raise ModelError(f"{repository}: is no hub id (owner/name), nor a name in `semcomm models`") from None
-    except (OSError, HubError) as error:
+    except (OSError, HubError, HFValidationError) as error:
         raise ModelError(f"{repository}: could not be fetched ({str(error).splitlines()[0]})") from error
     files = files_in(path, {".safetensors", *PICKLES})
     if not files:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
 _shared: dict[Hashable, Any] = {}
 _lock = threading.RLock()
@@ -238,7 +238,7 @@ def quiet_transformers() -> Iterator[None]:
 def _fetched(source: str, card: ModelCard | None) -> Path | None:
     if card and card.is_file:
         return converted(card) if converted(card).is_file() else None
-    if not _HUB_ID.fullmatch(source):
+    if not HUB_ID.fullmatch(source):
         return None
     try:
         from huggingface_hub import try_to_load_from_cache
@@ -251,7 +251,7 @@ def _fetched(source: str, card: ModelCard | None) -> Path | None:
 
 
 def _missing(name: str, card: ModelCard | None) -> str:
-    if card is None and not _HUB_ID.fullmatch(name):
+    if card is None and not HUB_ID.fullmatch(name):
         return f"{name}: there is no such folder or file, and no model of that name; `semcomm models` lists them"
     what = f"{card.source} ({card.size}, {card.licence})" if card else name
     pickle = " --trust-pickle" if card and card.is_file else ""

@@ -123,6 +123,8 @@ def test_wrong_names_are_refused_before_the_network():
         fetch("embedded-encoder")
     with pytest.raises(ModelError, match="is no hub id"):
         fetch("a/b/c")
+    with pytest.raises(ModelError, match="is no hub id"):
+        fetch("clip-vit-h14")
 
 
 @pytest.fixture
