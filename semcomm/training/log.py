@@ -1,6 +1,7 @@
 """How a training goes: lines with an estimate of what is left, a file of scores, TensorBoard where it is there."""
 
 import json
+from collections import deque
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
@@ -10,6 +11,8 @@ from semcomm.memo import write_whole
 from semcomm.training.settings import Settings
 
 SECONDS_BETWEEN_LINES = 15.0
+LINES_OF_THE_ESTIMATE = 12
+"""The estimate of what is left takes the pace of so many lines: pictures may grow on the way, others take the cores."""
 
 
 class Log:
@@ -27,9 +30,8 @@ class Log:
         self.path = folder / "scores.jsonl"
         rows = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
         self.rows = [row for row in rows if row["step"] <= step]
-        self.first = step
-        self.began = monotonic()
         self.said = -inf
+        self.lately = deque([(monotonic(), step)], maxlen=LINES_OF_THE_ESTIMATE)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -43,7 +45,9 @@ class Log:
         if now - self.said < SECONDS_BETWEEN_LINES and step < self.settings.steps:
             return
         self.said = now
-        pace = (step - self.first) / max(now - self.began, 1e-9)
+        began, first = self.lately[0]
+        self.lately.append((now, step))
+        pace = (step - first) / max(now - began, 1e-9)
         left = (self.settings.steps - step) / pace
         shown = " ".join(f"{k} {v:.4g}" for k, v in values.items())
         self.report(
