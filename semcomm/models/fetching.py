@@ -67,7 +67,10 @@ def _fetch_file(card: ModelCard, folder: Path | None, trust_pickle: bool) -> Pat
     from safetensors.torch import save_file
 
     out = folder / converted(card).name if folder else converted(card)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{out.parent}: cannot be written ({error.strerror}); --to names another folder") from error
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         path = Path(temporary) / "weights.pth"
         try:

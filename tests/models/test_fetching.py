@@ -150,6 +150,12 @@ def test_a_published_pickle_is_verified_and_converted(tmp_path, alexnet):
     assert fetch("lpips-alex", tmp_path / "there", trust_pickle=True) == tmp_path / "there" / path.name
 
 
+def test_a_folder_that_cannot_be_written_is_named(alexnet, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match=r"file: cannot be written .*; --to names another"):
+        fetch("lpips-alex", tmp_path / "file", trust_pickle=True)
+
+
 def test_a_published_pickle_that_was_changed_is_refused(alexnet, monkeypatch, tmp_path):
     monkeypatch.setitem(CARDS, "lpips-alex", replace(alexnet, sha256="00000000"))
     with pytest.raises(ModelError, match=r"has the hash .*, not 00000000"):
