@@ -40,6 +40,7 @@ class Pretrained(UsesWeights, Backend):
     """
 
     predicates = predicates()
+    incidental = frozenset({"device", "sam", "clip", "relation_head", "trust_pickle"})  # `weights` says which they are
 
     def __init__(
         self,
