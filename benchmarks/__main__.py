@@ -23,6 +23,9 @@ def main() -> None:
         "LDPC decoding beside Sionna and pyldpc": ["ldpc", *(["--quick"] if arguments.quick else [])],
         "The stages of the separate link": ["link", *pictures, *limit],
         "The sweep engine": ["sweep"],
+        "Metrics": ["metrics"],
+        "SeSS matching": ["sess_matching"],
+        "What the embedded SeSS is worth": ["sess_worth", *(pictures or ["builtin"]), *limit],
         "Source codecs": ["source_codecs", *(pictures or ["builtin"]), *limit],
         "Damaged JPEG 2000": ["damaged_jpeg2000", *(pictures or ["builtin"]), *limit],
     }
