@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import yaml
-from conftest import ROOT
 
 from semcomm.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_a_transceiver_outside_the_package_runs_by_its_import_path(tmp_path, capsys, monkeypatch):
