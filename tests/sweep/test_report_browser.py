@@ -1,5 +1,6 @@
 """The report in a real browser: Chromium through chromedriver's HTTP interface."""
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -225,7 +226,7 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
 
 def test_an_empty_run_says_so(browser: Browser, tmp_path: Path) -> None:
     results = small_run(tmp_path)
-    empty = type(results)(results.experiment, results.table.iloc[:0], results.folder, results.images, {})
+    empty = dataclasses.replace(results, table=results.table.iloc[:0], reconstructions={})
     browser.open(write_report(empty, tmp_path / "report.html"))
     assert "no results yet" in browser.run("return document.getElementById('curve-notes').textContent")
     assert browser.errors() == []

@@ -150,10 +150,12 @@ def tune(
         on_trial: told of each trial's error on the triplets that are not held out.
 
     Raises:
-        ConfigurationError: for too few triplets, or scores that are all the same.
+        ConfigurationError: for too few triplets, scores that are all the same, or no optuna.
     """
-    import optuna
-
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigurationError("tuning needs optuna: pip install 'semcomm[tuning]'") from None
     if len(triplets) < 4:
         raise ConfigurationError(f"tuning takes at least 4 triplets, not {len(triplets)}")
     order = np.random.default_rng(seed).permutation(len(triplets))
