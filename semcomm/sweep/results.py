@@ -15,7 +15,7 @@ from semcomm.component import plain
 from semcomm.errors import RunError
 from semcomm.ledger import Ledger
 from semcomm.memo import Memo, write_whole
-from semcomm.metrics import SetMetric
+from semcomm.metrics import Metric, SetMetric
 from semcomm.sweep.engine import features_of, metric_key
 from semcomm.sweep.experiment import Experiment
 from semcomm.sweep.store import LEDGER, Store, StoredImage, StoredReception, StoredScore
@@ -59,7 +59,7 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
 
     receptions = dict(store.read_receptions())
     scores = store.scores()
-    metrics = [(metric.name, metric_key(metric)) for metric in experiment.image_metrics]
+    metrics = [(metric.name, _kept_key(store, metric)) for metric in experiment.image_metrics]
     rows, reconstructions = [], {}
     for number, point in enumerate(experiment.points):
         for image in images:
@@ -123,7 +123,7 @@ def _sets(
 
 
 def _set_score(store: Store, metric: SetMetric, references: Sequence[str], found: Sequence[str]) -> float:
-    key = metric_key(metric)
+    key = _kept_key(store, metric)
     first, second = ("set " + hashlib.sha256("".join(hashes).encode()).hexdigest() for hashes in (references, found))
     kept = store.score(first, second, key)
     if kept is not None:
@@ -141,6 +141,19 @@ def _set_score(store: Store, metric: SetMetric, references: Sequence[str], found
 
 def _absent() -> bytes:
     raise RunError("features of some images are gone from the memo; run the same command again")
+
+
+def keep_metric_keys(store: Store, experiment: Experiment) -> None:
+    """Note the key of each metric's scores: it names the weights, which a machine that only reads may not have."""
+    store.set_meta("metric keys", {_spelt(metric): metric_key(metric) for metric in experiment.metrics})
+
+
+def _kept_key(store: Store, metric: Metric | SetMetric) -> str:
+    return (store.meta("metric keys") or {}).get(_spelt(metric)) or metric_key(metric)
+
+
+def _spelt(metric: Metric | SetMetric) -> str:
+    return json.dumps(metric.spec(), sort_keys=True)
 
 
 def export(results: Results, folder: Path) -> Results:

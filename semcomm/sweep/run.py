@@ -17,7 +17,7 @@ from semcomm.memo import Memo, write_whole
 from semcomm.sweep.engine import Task, features_of, metric_key
 from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
-from semcomm.sweep.results import Results, collect, export
+from semcomm.sweep.results import Results, collect, export, keep_metric_keys
 from semcomm.sweep.store import Reconstructions, Store, StoredImage, environment, locked
 
 EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
@@ -196,6 +196,7 @@ def _describe(store: Store, experiment: Experiment) -> None:
     """Put the resolved experiment and the machine beside the results."""
     resolved = experiment.resolved()
     store.set_meta("experiment", resolved)
+    keep_metric_keys(store, experiment)
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     write_whole(store.folder / EXPERIMENT, text.encode())
     write_whole(store.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())

@@ -13,7 +13,7 @@ import yaml
 from small_run import experiment, link, small_run
 
 from semcomm import Metric, open_results, run
-from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
+from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
 from semcomm.images import ImageSet, content_hash, read_image, write_image
 from semcomm.sweep import engine
 from semcomm.sweep.store import locked
@@ -297,6 +297,26 @@ def test_an_error_in_a_task_keeps_what_is_finished(tmp_path):
     with pytest.raises(MetricError, match="not this one"):
         small_run(tmp_path, metrics=["PSNR", f"{__name__}.Picky"])
     assert open_results(tmp_path).table["PSNR"].notna().all()
+
+
+class Weighted(Metric):
+    name = "weighted"
+    present = True
+
+    def recipe(self):
+        if not self.present:
+            raise ModelError("the weights are not on this machine")
+        return {**super().recipe(), "weights": "abc"}
+
+    def score(self, prepared, reconstruction):
+        return reconstruction.mean((1, 2, 3))
+
+
+def test_results_are_read_without_the_weights_they_took(tmp_path, monkeypatch):
+    table = small_run(tmp_path, metrics=[f"{__name__}.Weighted"]).table
+    monkeypatch.setattr(Weighted, "present", False)
+    assert same(open_results(tmp_path).table, table)
+    assert table["weighted"].notna().all()
 
 
 def test_no_run_and_bad_workers(tmp_path):
