@@ -2,7 +2,7 @@
 
     python -m benchmarks.sess_worth KODAK [--caltech FOLDER] [--limit N]
 
-KODAK is a folder of the 24 images of Kodak, on which nothing was trained or chosen. FOLDER holds Caltech-101, a folder
+KODAK is a folder of the 24 images of Kodak, on which nothing was trained. FOLDER holds Caltech-101, a folder
 of pictures for each class; of it, the classes that the encoder training never saw are used.
 """
 

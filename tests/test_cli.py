@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +50,8 @@ def semcomm(capsys, *argv):
     return status, captured.out, captured.err
 
 
-def test_help_is_fast_and_lists_every_command(capsys):
-    began = time.perf_counter()
+def test_help_lists_every_command_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-m", "semcomm", "--help"], capture_output=True, text=True, check=True)
-    assert (
-        time.perf_counter() - began < 5
-    )  # 0.04 s alone; a bound that a busy machine keeps, and an import of torch x5 not
     assert all(name in done.stdout for name in COMMANDS)
     heavy = "import sys, semcomm, semcomm.cli; semcomm.cli.main(['--help']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
