@@ -7,9 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
-    "semcomm.channels": ("AWGN", "BinarySymmetric", "Channel", "ChannelOutput", "Noiseless", "Rayleigh", "Rician"),
+    "semcomm.channels": (
+        *("AWGN", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
+        *("Channel", "ChannelOutput"),
+    ),
     "semcomm.codecs": (
         *("AVIF", "HEIF", "JPEG", "JPEG2000", "JPEGXL", "WebP", "SourceCodec"),
+        *("ASCIIText", "CompressedText", "TextCodec"),
+        *("FloatLatent", "QuantisedLatent", "LatentCodec"),
         *("LDPC5G", "RegularLDPC", "Uncoded", "ChannelCode"),
         *("QAM", "Constellation"),
     ),

@@ -49,7 +49,8 @@ class QAM(Constellation):
         groups = bits.reshape(len(bits) // self.bits_per_symbol, self.bits_per_symbol)
         if self.bits_per_symbol == 1:
             return torch.complex(levels[groups[:, 0].long()], torch.zeros(len(groups)))
-        return torch.complex(levels[_label(groups[:, 0::2])], levels[_label(groups[:, 1::2])])
+        real, imaginary = (levels.index_select(0, _label(groups[:, axis::2])) for axis in (0, 1))
+        return torch.complex(real, imaginary)
 
     def demodulate(self, symbols: Tensor, noise_variance: Tensor | float) -> Tensor:
         """Return the LLRs log P(1)/P(0), `float32` [n·bits_per_symbol], of `complex64` symbols [n]."""
@@ -60,6 +61,20 @@ class QAM(Constellation):
         real = _axis_llr(symbols.real, noise_variance, levels, labels, self.demapping)
         imaginary = _axis_llr(symbols.imag, noise_variance, levels, labels, self.demapping)
         return torch.stack([real, imaginary], dim=-1).flatten()
+
+    def decide(self, symbols: Tensor) -> Tensor:
+        """Return the bits, `uint8` [n·bits_per_symbol], of the point nearest to each of the symbols [n]."""
+        columns = max(1, self.bits_per_symbol // 2)
+        levels, _ = _axis(self.bits_per_symbol)
+        if self.bits_per_symbol == 1:
+            return (symbols.real < 0).to(torch.uint8)
+        # as the labels are nested: the first bit is the sign, the next that of what is left from the middle, and so on
+        left = torch.view_as_real(symbols) / levels.abs().min()
+        bits = torch.empty(len(symbols), columns, 2, dtype=torch.bool)
+        for n in range(columns):
+            torch.lt(left, 0, out=bits[:, n])
+            left = 2 ** (columns - 1 - n) - left.abs_()
+        return bits.view(torch.uint8).flatten()
 
 
 @lru_cache
@@ -78,8 +93,10 @@ def _axis(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
 
 
 def _label(bits: Tensor) -> Tensor:
-    weights = 2 ** torch.arange(bits.shape[1] - 1, -1, -1)
-    return (bits.long() * weights).sum(1)
+    label = bits[:, 0]
+    for column in bits.T[1:]:
+        label = 2 * label + column
+    return label.int()
 
 
 def _axis_llr(received: Tensor, noise_variance: Tensor, levels: Tensor, labels: Tensor, demapping: str) -> Tensor:

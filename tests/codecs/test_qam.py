@@ -67,3 +67,12 @@ def test_bad_input():
         QAM("8qam")
     with pytest.raises(ValueError, match="5 bits do not fill symbols of 2"):
         QAM("qpsk").modulate(torch.zeros(5, dtype=torch.uint8))
+
+
+def test_a_decision_is_for_the_nearest_point(qam):
+    symbols = qam.modulate(bits_for(qam))
+    received = symbols + 0.4 * torch.randn(len(symbols), dtype=torch.complex64, generator=torch.manual_seed(5))
+    axis = received.real if qam.bits_per_symbol == 1 else received
+    nearest = (axis[:, None] - qam.points[None]).abs().argmin(1)
+    shifts = torch.arange(qam.bits_per_symbol - 1, -1, -1)
+    assert torch.equal(qam.decide(received), ((nearest[:, None] >> shifts) & 1).to(torch.uint8).flatten())
