@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from semcomm.codecs.source import JPEG2000
-from semcomm.codecs.source.budget import decode_with_pillow, encode_with_pillow
+from semcomm.codecs.source.budget import decode_guarded, encode_with_pillow
 from semcomm.codecs.source.codestream import EOC, mend, read_header, without_comment
 from semcomm.errors import DecodeError
+from semcomm.guard import decoders
 from semcomm.images import ImageSet, from_bytes, to_bytes
 
 PREFIXES = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
@@ -43,14 +44,14 @@ def coded(image: Tensor, max_bytes: int, layers: int, order: str) -> bytes:
 
 def mended(prefix: bytes, length: int) -> Tensor:
     """Decode as the codec does."""
-    return decode_with_pillow(mend(prefix), "JPEG2000")
+    return decode_guarded(decoders.pillow, mend(prefix), "JPEG2000")
 
 
 def padded(prefix: bytes, length: int) -> Tensor:
     """Decode after padding with zeros to the whole stream's length."""
     if len(prefix) == length:
-        return decode_with_pillow(prefix, "JPEG2000")
-    return decode_with_pillow(prefix + bytes(length - len(EOC) - len(prefix)) + EOC, "JPEG2000")
+        return decode_guarded(decoders.pillow, prefix, "JPEG2000")
+    return decode_guarded(decoders.pillow, prefix + bytes(length - len(EOC) - len(prefix)) + EOC, "JPEG2000")
 
 
 def corrected(prefix: bytes, length: int) -> Tensor:
@@ -58,7 +59,7 @@ def corrected(prefix: bytes, length: int) -> Tensor:
     start = read_header(prefix).tile_part
     body = prefix if len(prefix) < length else prefix[: -len(EOC)]
     size = (len(body) - start).to_bytes(4, "big")
-    return decode_with_pillow(body[: start + 6] + size + body[start + 10 :] + EOC, "JPEG2000")
+    return decode_guarded(decoders.pillow, body[: start + 6] + size + body[start + 10 :] + EOC, "JPEG2000")
 
 
 def lenient(prefix: bytes, length: int) -> Tensor:

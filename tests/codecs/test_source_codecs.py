@@ -14,8 +14,9 @@ from semcomm import memo
 from semcomm.codecs.source import AVIF, HEIF, JPEG, JPEG2000, WebP
 from semcomm.codecs.source import JPEGXL as JXL
 from semcomm.codecs.source.budget import largest_within
-from semcomm.codecs.source.still import jpegxl_size, quantisation_tables
+from semcomm.codecs.source.still import quantisation_tables
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, RateError
+from semcomm.guard.decoders import jpegxl_size
 from semcomm.images import MAX_PIXELS, ImageSet, quantise
 
 CODECS = [

@@ -2,7 +2,6 @@
 
 import io
 import math
-import struct
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -10,30 +9,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from semcomm import memo
+from semcomm import guard, memo
 from semcomm.codecs.base import SourceCodec
-from semcomm.errors import DecodeError, ImageError, RateError
+from semcomm.errors import ImageError, RateError
 from semcomm.images import MAX_PIXELS, content_hash, from_bytes, to_bytes
 
 CLOSE = 0.996
 """A stream that fills this much of its budget is not improved on."""
-
-PILLOW_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,  # where warnings are errors
-)
-"""What Pillow and its plugins raise over damaged files."""
 
 
 class BudgetedCodec(SourceCodec):
@@ -137,28 +119,13 @@ def _guess(sizes: dict[int, int], low: int, high: int, levels: int, max_bytes: i
     return min(max(near + math.floor(step), low + 1), high - 1)
 
 
-def check_size(width: int, height: int, codec: str) -> None:
-    """Refuse to decode an image of more than MAX_PIXELS.
+def decode_guarded(decoder: Callable[..., np.ndarray], payload: bytes, *arguments: str) -> Tensor:
+    """Decode into [3, H, W] by one of `semcomm.guard.decoders`, in the guard's process.
 
     Raises:
-        DecodeError: when it is larger or empty.
+        DecodeError: whatever is wrong with the payload, or comes of it.
     """
-    if not 0 < width * height <= MAX_PIXELS:
-        raise DecodeError(f"{codec}: the header claims {width}x{height} pixels; the limit is {MAX_PIXELS:,}")
-
-
-def decode_with_pillow(payload: bytes, format: str) -> Tensor:
-    """Decode a file of one of Pillow's formats, whose size is checked first, into [3, H, W].
-
-    Raises:
-        DecodeError: whatever is wrong with it.
-    """
-    try:
-        with Image.open(io.BytesIO(payload), formats=[format]) as file:
-            check_size(*file.size, format)
-            return from_bytes(np.asarray(file.convert("RGB")))
-    except PILLOW_ERRORS as error:
-        raise DecodeError(f"{format}: {error}") from None
+    return from_bytes(guard.shared().decode(decoder, payload, *arguments, MAX_PIXELS))
 
 
 def encode_with_pillow(pixels: np.ndarray, format: str, **options: object) -> bytes:

@@ -4,9 +4,10 @@ import numpy as np
 from PIL import features
 from torch import Tensor
 
-from semcomm.codecs.source.budget import CLOSE, BudgetedCodec, decode_with_pillow, encode_with_pillow
+from semcomm.codecs.source.budget import CLOSE, BudgetedCodec, decode_guarded, encode_with_pillow
 from semcomm.codecs.source.codestream import MAX_LAYERS, MAX_SIDE, mend, shorten, without_comment
 from semcomm.errors import ConfigurationError
+from semcomm.guard import decoders
 
 _SMALLEST_LAYER = 2048
 _TRIM = 1.02  # a stream over its budget by less loses the last layer of its last code blocks (not all they have)
@@ -83,7 +84,7 @@ class JPEG2000(BudgetedCodec):
         Raises:
             DecodeError: when its headers are incomplete or damaged, or claim more than MAX_PIXELS.
         """
-        return decode_with_pillow(mend(payload), "JPEG2000")
+        return decode_guarded(decoders.pillow, mend(payload), "JPEG2000")
 
 
 def _openjpeg(pixels: np.ndarray, target: float, layers: int) -> bytes:

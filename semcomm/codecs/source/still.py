@@ -7,9 +7,9 @@ import numpy as np
 from PIL import features
 from torch import Tensor
 
-from semcomm.codecs.source.budget import PILLOW_ERRORS, QualityCodec, check_size, decode_with_pillow, encode_with_pillow
+from semcomm.codecs.source.budget import QualityCodec, decode_guarded, encode_with_pillow
 from semcomm.errors import ConfigurationError, DecodeError
-from semcomm.images import from_bytes
+from semcomm.guard import decoders
 
 Chroma = Literal["4:4:4", "4:2:0"]
 
@@ -62,12 +62,12 @@ class JPEG(QualityCodec):
         """
         end_of_image = b"\xff\xd9"
         if payload.endswith(end_of_image):
-            return decode_with_pillow(payload, "JPEG")
+            return decode_guarded(decoders.pillow, payload, "JPEG")
         try:
-            return decode_with_pillow(payload + end_of_image, "JPEG")
+            return decode_guarded(decoders.pillow, payload + end_of_image, "JPEG")
         except DecodeError:
             # cut within the headers of a scan, which begin with its Huffman codes: leave out that scan
-            return decode_with_pillow(payload[: max(payload.rfind(b"\xff\xc4"), 0)] + end_of_image, "JPEG")
+            return decode_guarded(decoders.pillow, payload[: max(payload.rfind(b"\xff\xc4"), 0)] + end_of_image, "JPEG")
 
 
 def quantisation_tables(percent: float) -> list[list[int]]:
@@ -119,7 +119,7 @@ class WebP(QualityCodec):
         Raises:
             DecodeError: when it is cut short, or damaged where libwebp notices.
         """
-        return decode_with_pillow(payload, "WEBP")
+        return decode_guarded(decoders.pillow, payload, "WEBP")
 
 
 class AVIF(QualityCodec):
@@ -160,7 +160,7 @@ class AVIF(QualityCodec):
         Raises:
             DecodeError: when it is cut short, or damaged where the decoder notices.
         """
-        return decode_with_pillow(payload, "AVIF")
+        return decode_guarded(decoders.pillow, payload, "AVIF")
 
 
 class HEIF(QualityCodec):
@@ -219,14 +219,7 @@ class HEIF(QualityCodec):
         Raises:
             DecodeError: when it is cut short, or damaged where libheif or libde265 notice.
         """
-        import pillow_heif
-
-        try:
-            file = pillow_heif.open_heif(payload)
-            check_size(*file.size, "HEIF")
-            return from_bytes(np.asarray(file.to_pillow().convert("RGB")))
-        except PILLOW_ERRORS as error:
-            raise DecodeError(f"HEIF: {error}") from None
+        return decode_guarded(decoders.heif, payload)
 
 
 class JPEGXL(QualityCodec):
@@ -267,41 +260,4 @@ class JPEGXL(QualityCodec):
         Raises:
             DecodeError: when it is cut short, or damaged where libjxl notices.
         """
-        import imagecodecs
-
-        check_size(*jpegxl_size(payload), "JPEG XL")
-        try:
-            pixels = imagecodecs.jpegxl_decode(payload, numthreads=1)
-        except (imagecodecs.JpegxlError, ValueError, TypeError, OverflowError, RuntimeError, MemoryError) as error:
-            raise DecodeError(f"JPEG XL: {error}") from None
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise DecodeError("JPEG XL: this is something other than one 8-bit colour image")
-        return from_bytes(pixels)
-
-
-def jpegxl_size(stream: bytes) -> tuple[int, int]:
-    """Return the width and height that a bare JPEG XL codestream claims (ISO/IEC 18181-1, SizeHeader).
-
-    Raises:
-        DecodeError: when it is none.
-    """
-    if stream[:2] != b"\xff\x0a" or len(stream) < 12:
-        raise DecodeError("JPEG XL: this is no codestream")
-    bits = int.from_bytes(stream[2:12], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value = bits & ((1 << count) - 1)
-        bits >>= count
-        return value
-
-    def side() -> int:
-        return 8 * (take(5) + 1) if small else 1 + take((9, 13, 18, 30)[take(2)])
-
-    small = take(1)
-    height = side()
-    ratio = take(3)
-    if ratio == 0:
-        return side(), height
-    above, below = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio - 1]
-    return height * above // below, height
+        return decode_guarded(decoders.jpegxl, payload)
