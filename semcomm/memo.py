@@ -6,15 +6,14 @@ hash: one that was damaged or cut short is computed again.
 
 import hashlib
 import json
-import uuid
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from semcomm.errors import RunError
+from semcomm.files import files_at
+from semcomm.files import write_whole as write_whole
 
 _DIGEST = 32
 
@@ -28,12 +27,12 @@ class Memo:
     """A store of bytes by key.
 
     Args:
-        folder: where values outlive the process; None keeps them in memory only.
+        folder: where values outlive the process, or a URL that fsspec knows; None keeps them in memory only.
         memory_bytes: how much is kept in memory, the least recently used going first.
     """
 
-    def __init__(self, folder: Path | None = None, memory_bytes: int = 256 * 2**20) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str | None = None, memory_bytes: int = 256 * 2**20) -> None:
+        self._files = None if folder is None else files_at(folder)
         self.memory_bytes = memory_bytes
         self._recent: OrderedDict[str, bytes] = OrderedDict()
         self._held = 0
@@ -60,49 +59,25 @@ class Memo:
     def has(self, description: Mapping[str, Any]) -> bool:
         """Say whether a value is kept under `description`, without reading it."""
         key = key_of(description)
-        return key in self._recent or (self.folder is not None and self._path(key).exists())
-
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / key
+        return key in self._recent or (self._files is not None and self._files.has(_name(key)))
 
     def _read(self, key: str) -> bytes | None:
-        if self.folder is None:
-            return None
-        try:
-            data = self._path(key).read_bytes()
-        except FileNotFoundError:
+        data = None if self._files is None else self._files.read(_name(key))
+        if data is None:
             return None
         digest, value = data[:_DIGEST], data[_DIGEST:]
         if hashlib.sha256(value).digest() != digest:
-            warnings.warn(f"{self._path(key)} is damaged; its value is computed again", stacklevel=3)
+            warnings.warn(f"{self._files.at(_name(key))} is damaged; its value is computed again", stacklevel=3)
             return None
         return value
 
     def _write(self, key: str, value: bytes) -> None:
-        if self.folder is None:
-            return
-        write_whole(self._path(key), hashlib.sha256(value).digest() + value)
+        if self._files is not None:
+            self._files.write(_name(key), hashlib.sha256(value).digest() + value)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens meanwhile.
-
-    Raises:
-        RunError: when the disk refuses.
-    """
-    temporary = path.with_name(f".part-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}). What is finished is safe; mend that and run the "
-            "same command again"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _name(key: str) -> str:
+    return f"{key[:2]}/{key}"
 
 
 _current = Memo()

@@ -1,6 +1,7 @@
 """What a worker does: send one planned batch over one point, and score what arrived."""
 
 import math
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from semcomm.ledger import Ledger
 from semcomm.metrics import Metric, SetMetric
 from semcomm.seeds import Seed, seeds_of
 from semcomm.sweep.experiment import Experiment, Point, load
-from semcomm.sweep.store import LEDGER, Reconstructions, StoredImage, StoredReception, StoredScore
+from semcomm.sweep.pictures import Pictures
+from semcomm.sweep.store import LEDGER, StoredImage, StoredReception, StoredScore
 from semcomm.transceivers import Link, Reception
 
 
@@ -29,6 +31,7 @@ class Task:
 
     Attributes:
         point: index into the experiment's points.
+        recipe: of the point, where the run was planned; a worker must agree.
         realisation: number of it.
         images: indices into the planned images, all of one size.
         received: hash of each reconstruction that the store has already; None where it has not.
@@ -36,6 +39,7 @@ class Task:
     """
 
     point: int
+    recipe: str
     realisation: int
     images: tuple[int, ...]
     received: tuple[str | None, ...]
@@ -44,27 +48,39 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a task."""
+    """What came of a task; `kept` are the hashes of the reconstructions that it wrote to disk."""
 
     receptions: dict[str, StoredReception]
     scores: list[StoredScore]
+    kept: tuple[str, ...] = ()
 
 
 class Engine:
-    """Carries out tasks of one experiment, keeping a batch's pictures and prepared references at hand."""
+    """Carries out tasks of one experiment, keeping a batch's pictures and prepared references at hand.
 
-    def __init__(self, experiment: Experiment, images: Sequence[StoredImage], folder: Path) -> None:
+    Args:
+        experiment: the experiment.
+        images: the planned images.
+        place: where reconstructions and the memo are: the run's folder, or a store that all workers reach.
+        travelling: the originals are in that place too, by their hash, because their paths mean nothing here.
+    """
+
+    def __init__(
+        self, experiment: Experiment, images: Sequence[StoredImage], place: str | Path, travelling: bool = False
+    ) -> None:
         self.experiment = experiment
         self.images = images
-        self.reconstructions = Reconstructions(folder)
+        self.reconstructions = Pictures(place)
+        self.originals = Pictures(place, "images") if travelling else None
         self.metrics = {metric_key(metric): metric for metric in experiment.image_metrics}
         self.set_metrics = {metric_key(metric): metric for metric in experiment.set_metrics}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
-        memo.use(memo.Memo(folder / "memo"))
+        memo.use(memo.Memo(f"{place}/memo"))
 
     def do(self, task: Task) -> Done:
         """Send the batch where anything of it was not received yet or is not on disk, and compute missing scores."""
         point = self.experiment.points[task.point]
+        self._check(point, task)
         references = self._recent(("images", task.images), lambda: self._load(task.images))
         hashes = [self.images[i].hash for i in task.images]
         receptions: dict[str, StoredReception] = {}
@@ -84,7 +100,18 @@ class Engine:
             if wanted := sorted({*task.missing.get(key, ()), *changed}):
                 values, seconds = self._score(key, metric, task.images, references, arrived)
                 scores += [StoredScore(hashes[n], found[n], key, values[n], seconds) for n in wanted]
-        return Done(receptions, scores)
+        kept = [key for i, key in zip(task.images, found) if receptions and self.experiment.kept(i, task.realisation)]
+        return Done(receptions, scores, tuple(kept))
+
+    def _check(self, point: Point, task: Task) -> None:
+        """Refuse to work with other weights or classes than those that the run was planned with."""
+        strange = [key for key in task.missing if key not in self.metrics and key not in self.set_metrics]
+        if strange or point.recipe != task.recipe:
+            what = "a metric" if strange else f"transceiver {point.transceiver}"
+            raise RunError(
+                f"{what} is not the same on {socket.gethostname()} as where the run was planned: its weights or its "
+                "class's version differ. Give every machine the same files"
+            )
 
     def _score(
         self, key: str, metric: Metric, indices: tuple[int, ...], references: Tensor, arrived: Tensor
@@ -123,11 +150,11 @@ class Engine:
         images = []
         for index in indices:
             planned = self.images[index]
-            image = self.experiment.images.load(Path(planned.path))
-            if content_hash(image) != planned.hash:
+            if self.originals is None:
+                image = load_original(self.experiment, planned)
+            elif (image := self.originals.read(planned.hash)) is None:
                 raise RunError(
-                    f"{planned.path}: is not the picture that this run began with. Put that one back, or start a run "
-                    "in a new folder"
+                    f"{planned.name}: is gone from the store; run the same command again, which puts it back"
                 )
             images.append(image)
         return torch.stack(images)
@@ -140,6 +167,21 @@ class Engine:
                 self._lately.popitem(last=False)
         self._lately.move_to_end(key)
         return self._lately[key]
+
+
+def load_original(experiment: Experiment, planned: StoredImage) -> Tensor:
+    """Read a picture of the experiment [3, H, W].
+
+    Raises:
+        RunError: when it is not the one that the run began with.
+    """
+    image = experiment.images.load(Path(planned.path))
+    if content_hash(image) != planned.hash:
+        raise RunError(
+            f"{planned.path}: is not the picture that this run began with. Put that one back, or start a run in a new "
+            "folder"
+        )
+    return image
 
 
 def keep_features(key: str, metric: SetMetric, images: Sequence[Tensor], hashes: Sequence[str]) -> None:

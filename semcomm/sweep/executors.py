@@ -2,7 +2,7 @@
 
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -11,21 +11,16 @@ from pathlib import Path
 import torch
 
 from semcomm.errors import RunError
-from semcomm.sweep.engine import Done, Engine, Task, do_task, start_worker
-from semcomm.sweep.experiment import Experiment
-from semcomm.sweep.store import StoredImage
+from semcomm.sweep.engine import Done, Engine, do_task, start_worker
+from semcomm.sweep.plan import Plan
 
 
-def run_tasks(
-    experiment: Experiment, images: Sequence[StoredImage], folder: Path, tasks: Iterable[Task], workers: int
-) -> Iterator[Done]:
-    """Carry out `tasks` and give what came of each, in no particular order.
+def run_tasks(plan: Plan, folder: Path, workers: int) -> Iterator[Done]:
+    """Carry out the tasks of a plan and give what came of each, in no particular order.
 
     Args:
-        experiment: the experiment.
-        images: the planned images.
+        plan: taken up lazily.
         folder: of the run.
-        tasks: taken up lazily.
         workers: processes; 1 does it in this one, without starting any.
 
     Raises:
@@ -33,32 +28,30 @@ def run_tasks(
         SemcommError: what a task raised; the other tasks under way are dropped.
     """
     if workers == 1:
-        yield from _here(experiment, images, folder, tasks)
+        yield from _here(plan, folder)
     else:
-        yield from _in_processes(experiment, images, folder, tasks, workers)
+        yield from _in_processes(plan, folder, workers)
 
 
-def _here(experiment: Experiment, images: Sequence[StoredImage], folder: Path, tasks: Iterable[Task]) -> Iterator[Done]:
+def _here(plan: Plan, folder: Path) -> Iterator[Done]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker: the number of threads can change the last bit
     try:
-        engine = Engine(experiment, images, folder)
-        for task in tasks:
+        engine = Engine(plan.experiment, plan.images, folder)
+        for task in plan.tasks():
             yield engine.do(task)
     finally:
         torch.set_num_threads(threads)
 
 
-def _in_processes(
-    experiment: Experiment, images: Sequence[StoredImage], folder: Path, tasks: Iterable[Task], workers: int
-) -> Iterator[Done]:
+def _in_processes(plan: Plan, folder: Path, workers: int) -> Iterator[Done]:
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=start_worker,
-        initargs=(experiment.resolved(), list(images), folder, sys.path),
+        initargs=(plan.experiment.resolved(), list(plan.images), folder, sys.path),
     )
-    tasks = iter(tasks)
+    tasks = plan.tasks()
     under_way: set[Future] = set()
     try:
         while True:

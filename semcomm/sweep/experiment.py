@@ -51,12 +51,34 @@ class Point:
     parameters: dict[str, Any]
     link: Link
     over: Channel
-    recipe: str
-    """Hash of the recipes of link and channel."""
+
+    @cached_property
+    def recipe(self) -> str:
+        """Hash of the recipes of link and channel.
+
+        Raises:
+            ModelError: when the link's weights are not on this machine.
+        """
+        return recipe_of(self.link.recipe(), self.over)
 
     def reception_key(self, image_hash: str, seed: int, realisation: int) -> str:
         """Return the key under which the reconstruction of an image is kept."""
-        return hashlib.sha256(f"{self.recipe}/{image_hash}/{seed}/{realisation}".encode()).hexdigest()
+        return reception_key(self.recipe, image_hash, seed, realisation)
+
+
+def spelt(component: Component) -> str:
+    """Return a component's description as text, the same for two that are built alike."""
+    return json.dumps(component.spec(), sort_keys=True)
+
+
+def recipe_of(link: Mapping[str, Any], over: Channel) -> str:
+    """Return the hash of a link's recipe and a channel."""
+    return key_of({"link": link, "channel": over.recipe()})
+
+
+def reception_key(recipe: str, image_hash: str, seed: int, realisation: int) -> str:
+    """Return the key under which the reconstruction of an image at a point with this recipe is kept."""
+    return hashlib.sha256(f"{recipe}/{image_hash}/{seed}/{realisation}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -114,8 +136,7 @@ class Experiment:
                 raise ConfigurationError(
                     f"{sorted(clash)} is swept both in transceiver {name} and channel {channel_name}"
                 )
-            recipe = key_of({"link": link.recipe(), "channel": channel.recipe()})
-            points.append(Point(name, channel_name, {**own, **theirs}, link, channel, recipe))
+            points.append(Point(name, channel_name, {**own, **theirs}, link, channel))
         return points
 
     @property

@@ -1,8 +1,10 @@
 """The results of a run as a table: one row per transceiver, channel, point, image and realisation."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +19,9 @@ from semcomm.ledger import Ledger
 from semcomm.memo import Memo, write_whole
 from semcomm.metrics import Metric, SetMetric
 from semcomm.sweep.engine import features_of, metric_key
-from semcomm.sweep.experiment import Experiment
-from semcomm.sweep.store import LEDGER, Store, StoredImage, StoredReception, StoredScore
+from semcomm.sweep.experiment import Experiment, reception_key, spelt
+from semcomm.sweep.plan import chunks, recipes_of
+from semcomm.sweep.store import LEDGER, Store, StoredImage, StoredScore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +30,8 @@ PARQUET, CSV = "results.parquet", "results.csv"
 SETS_PARQUET, SETS_CSV = "sets.parquet", "sets.csv"
 COUNTS = ["symbol_power", "block_errors", "blocks", "decode_failed", "infeasible"]
 NAMES = ["transceiver", "channel", "image", "realisation"]
+ROWS_AT_ONCE = 1000
+"""How many rows are looked up in one go."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class Results:
             not all there yet are left out.
         folder: of the run.
         images: name -> the picture as it was when the run began.
-        reconstructions: (number of the point, image, realisation) -> hash of its pixels; the picture is on disk where
-            the experiment keeps it.
+        reconstructions: (number of the point, image, realisation) -> hash of its pixels, of those that the experiment
+            keeps on disk.
     """
 
     experiment: Experiment
@@ -57,56 +62,74 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
     """Look every planned row up in the store; those not there yet are left out."""
     import pandas as pd
 
-    receptions = dict(store.read_receptions())
-    scores = store.scores()
     metrics = [(metric.name, _kept_key(store, metric)) for metric in experiment.image_metrics]
-    rows, reconstructions = [], {}
-    for number, point in enumerate(experiment.points):
-        for image in images:
-            for realisation in range(experiment.realisations):
-                key = point.reception_key(image.hash, experiment.seed, realisation)
-                if key not in receptions:
-                    continue
-                found = receptions[key]
-                reconstructions[number, image.name, realisation] = found.reconstruction
-                values = [scores.get((image.hash, found.reconstruction, m)) for _, m in metrics]
-                rows.append(
-                    {
-                        "transceiver": point.transceiver,
-                        "channel": point.channel,
-                        "image": image.name,
-                        "realisation": realisation,
-                        "snr_db": point.over.snr_db,
-                        **found.ledger,
-                        **{name: found.info.get(name) for name in COUNTS},
-                        **found.info,
-                        **{axis: label(point.parameters.get(axis)) for axis in experiment.axes},
-                        **{name: v[0] if v else None for (name, _), v in zip(metrics, values)},
-                        "transmit_seconds": found.seconds,
-                        "score_seconds": sum(v[1] for v in values if v),
-                    }
-                )
-    table = pd.DataFrame(rows, columns=_columns(experiment, rows))
+    recipes = recipes_of(store, experiment)
+    labels = [{axis: label(p.parameters.get(axis)) for axis in experiment.axes} for p in experiment.points]
+    planned = itertools.product(range(len(recipes)), range(len(images)), range(experiment.realisations))
+    columns, reconstructions = _Columns(), {}
+    for some in chunks(planned, ROWS_AT_ONCE):
+        keys = [reception_key(recipes[n], images[i].hash, experiment.seed, r) for n, i, r in some]
+        found = [(at, reception) for at, reception in zip(some, store.receptions(keys)) if reception]
+        pairs = [(images[i].hash, reception.reconstruction) for (_, i, _), reception in found]
+        scores = [store.scores(key, pairs) for _, key in metrics]
+        for ((n, i, r), reception), *values in zip(found, *scores):
+            point, image = experiment.points[n], images[i]
+            if experiment.kept(i, r):
+                reconstructions[n, image.name, r] = reception.reconstruction
+            columns.add(
+                {
+                    "transceiver": point.transceiver,
+                    "channel": point.channel,
+                    "image": image.name,
+                    "realisation": r,
+                    "snr_db": point.over.snr_db,
+                    **reception.ledger,
+                    **{name: reception.info.get(name) for name in COUNTS},
+                    **reception.info,
+                    **labels[n],
+                    **{name: v[0] if v else None for (name, _), v in zip(metrics, values)},
+                    "transmit_seconds": reception.seconds,
+                    "score_seconds": sum(v[1] for v in values if v),
+                }
+            )
+    table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
     numbers = ["snr_db", *_RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
     table = table.assign(**_rates(table))
-    sets = _sets(experiment, store, images, receptions)
+    sets = _sets(experiment, store, images, recipes)
     return Results(experiment, table, sets, store.folder, {image.name: image for image in images}, reconstructions)
 
 
+class _Columns:
+    """Rows as columns: what is alike in many rows is held once."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, list] = {}
+        self._rows = 0
+        self._seen: dict[Any, Any] = {}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row; columns that it lacks, or that are new, are filled with NaN."""
+        for name in row.keys() - self.lists.keys():
+            self.lists[name] = [math.nan] * self._rows
+        for name, values in self.lists.items():
+            value = row.get(name, math.nan)
+            values.append(self._seen.setdefault(value, value) if isinstance(value, str) else value)
+        self._rows += 1
+
+
 def _sets(
-    experiment: Experiment, store: Store, images: Sequence[StoredImage], receptions: dict[str, StoredReception]
+    experiment: Experiment, store: Store, images: Sequence[StoredImage], recipes: Sequence[str]
 ) -> "pd.DataFrame":
     """Return the metrics of sets; a number is computed once and kept beside the scores."""
     import pandas as pd
 
     rows = []
-    for point in experiment.points if experiment.set_metrics else []:
+    for point, recipe in zip(experiment.points, recipes) if experiment.set_metrics else []:
         for realisation in range(experiment.realisations):
-            keys = [point.reception_key(image.hash, experiment.seed, realisation) for image in images]
-            if not all(key in receptions for key in keys):
+            found = store.received([reception_key(recipe, i.hash, experiment.seed, realisation) for i in images])
+            if None in found:
                 continue
-            found = [receptions[key].reconstruction for key in keys]
             references = [image.hash for image in images]
             rows.append(
                 {
@@ -125,10 +148,10 @@ def _sets(
 def _set_score(store: Store, metric: SetMetric, references: Sequence[str], found: Sequence[str]) -> float:
     key = _kept_key(store, metric)
     first, second = ("set " + hashlib.sha256("".join(hashes).encode()).hexdigest() for hashes in (references, found))
-    kept = store.score(first, second, key)
+    (kept,) = store.scores(key, [(first, second)])
     if kept is not None:
-        return kept
-    features = Memo(store.folder / "memo")
+        return kept[0]
+    features = Memo(f"{store.meta('place') or store.folder}/memo")
 
     def of(hashes: Sequence[str]) -> torch.Tensor:
         rows = [np.frombuffer(features.get(features_of(key, h), _absent), np.float32) for h in hashes]
@@ -143,17 +166,15 @@ def _absent() -> bytes:
     raise RunError("features of some images are gone from the memo; run the same command again")
 
 
-def keep_metric_keys(store: Store, experiment: Experiment) -> None:
-    """Note the key of each metric's scores: it names the weights, which a machine that only reads may not have."""
-    store.set_meta("metric keys", {_spelt(metric): metric_key(metric) for metric in experiment.metrics})
+def keep_keys(store: Store, experiment: Experiment) -> None:
+    """Note the keys of metrics and links: they name the weights, which a machine that only reads may not have."""
+    store.set_meta("metric keys", {spelt(metric): metric_key(metric) for metric in experiment.metrics})
+    links = {id(point.link): point.link for point in experiment.points}.values()
+    store.set_meta("link recipes", {spelt(link): link.recipe() for link in links})
 
 
 def _kept_key(store: Store, metric: Metric | SetMetric) -> str:
-    return (store.meta("metric keys") or {}).get(_spelt(metric)) or metric_key(metric)
-
-
-def _spelt(metric: Metric | SetMetric) -> str:
-    return json.dumps(metric.spec(), sort_keys=True)
+    return (store.meta("metric keys") or {}).get(spelt(metric)) or metric_key(metric)
 
 
 def export(results: Results, folder: Path) -> Results:
@@ -190,9 +211,8 @@ def _rates(table: "pd.DataFrame") -> dict[str, Any]:
     return {name: getattr(ledger, name).numpy() for name in _RATES}
 
 
-def _columns(experiment: Experiment, rows: list[dict]) -> list[str]:
+def _columns(experiment: Experiment, found: Iterable[str]) -> list[str]:
     metrics = [metric.name for metric in experiment.image_metrics]
     ends = [*metrics, "transmit_seconds", "score_seconds"]
     first = [*NAMES, *experiment.axes, "snr_db", *_RATES, *LEDGER, *COUNTS]
-    middle = [name for row in rows for name in row]
-    return list(dict.fromkeys([*first, *(name for name in dict.fromkeys(middle) if name not in ends), *ends]))
+    return list(dict.fromkeys([*first, *(name for name in found if name not in ends), *ends]))

@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import yaml
 
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
 from semcomm.images import content_hash
-from semcomm.memo import Memo, write_whole
-from semcomm.sweep.engine import Task, features_of, metric_key
+from semcomm.memo import write_whole
 from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
-from semcomm.sweep.results import Results, collect, export, keep_metric_keys
-from semcomm.sweep.store import Reconstructions, Store, StoredImage, environment, locked
+from semcomm.sweep.folder import environment, locked
+from semcomm.sweep.plan import Plan
+from semcomm.sweep.results import Results, collect, export, keep_keys
+from semcomm.sweep.store import DATABASE, Store, StoredImage
 
 EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
 
@@ -62,14 +62,15 @@ def run(
         raise ConfigurationError(f"workers is {workers}; it must be at least 1")
     folder = Path(out)
     with locked(folder):
-        store = Store(folder)
+        store = Store(folder, on_note)
         try:
             _check_same(store, experiment)
             images = _planned_images(store, experiment, on_note)
             _describe(store, experiment)
-            tasks, total = _tasks(store, experiment, images)
+            plan = Plan(store, experiment, images, folder)
+            total = sum(1 for _ in plan.tasks())
             on_progress(Progress(0, total))
-            for number, done in enumerate(run_tasks(experiment, images, folder, tasks, workers), 1):
+            for number, done in enumerate(run_tasks(plan, folder, workers) if total else [], 1):
                 store.add(done.receptions, done.scores)
                 on_progress(Progress(number, total))
             return export(collect(experiment, store, images), folder)
@@ -80,16 +81,16 @@ def run(
             store.close()
 
 
-def open_results(out: str | Path) -> Results:
-    """Return the results in the folder of a run, finished or not.
+def open_results(out: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
+    """Return the results in the folder of a run, finished or not. The run may be under way.
 
     Raises:
         RunError: when there is no run in it.
     """
     folder = Path(out)
-    if not (folder / "results.sqlite").exists():
+    if not (folder / DATABASE).exists():
         raise RunError(f"{folder}: there is no run in this folder")
-    store = Store(folder)
+    store = Store(folder, on_note, reading=True)
     try:
         experiment = load(store.meta("experiment") or {})
         images = [image for image in store.images().values() if image.fault is None]
@@ -146,57 +147,11 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
     return usable
 
 
-def _tasks(store: Store, experiment: Experiment, images: Sequence[StoredImage]) -> tuple[Iterator[Task], int]:
-    """Return the tasks of which anything is missing, batch by batch, and how many they are."""
-    received, scores = store.receptions(), store.scores()
-    metrics = [metric_key(metric) for metric in experiment.image_metrics]
-    set_metrics = [metric_key(metric) for metric in experiment.set_metrics]
-    features = Memo(store.folder / "memo")
-    kept = Reconstructions(store.folder)
-    batches = plan_batches(images, experiment.batch_size)
-
-    def tasks() -> Iterator[Task]:
-        for batch in batches:
-            for number, point in enumerate(experiment.points):
-                for realisation in range(experiment.realisations):
-                    found = []
-                    for i in batch:
-                        key = received.get(point.reception_key(images[i].hash, experiment.seed, realisation))
-                        if key and experiment.kept(i, realisation) and not kept.path(key).exists():
-                            key = None
-                        found.append(key)
-                    missing = {
-                        metric: tuple(
-                            n for n, i in enumerate(batch) if (images[i].hash, found[n], metric) not in scores
-                        )
-                        for metric in metrics
-                    }
-                    for metric in set_metrics:
-                        missing[metric] = tuple(
-                            n
-                            for n, i in enumerate(batch)
-                            if not all(features.has(features_of(metric, h)) for h in (images[i].hash, found[n]))
-                        )
-                    if None in found or any(missing.values()):
-                        yield Task(number, realisation, batch, tuple(found), missing)
-
-    return tasks(), sum(1 for _ in tasks())
-
-
-def plan_batches(images: Sequence[StoredImage], batch_size: int) -> list[tuple[int, ...]]:
-    """Cut the images, in order, into batches of one size each; this depends on nothing but the experiment."""
-    batches = []
-    for _, group in groupby(range(len(images)), key=lambda i: (images[i].height, images[i].width)):
-        indices = tuple(group)
-        batches += [indices[at : at + batch_size] for at in range(0, len(indices), batch_size)]
-    return batches
-
-
 def _describe(store: Store, experiment: Experiment) -> None:
     """Put the resolved experiment and the machine beside the results."""
     resolved = experiment.resolved()
     store.set_meta("experiment", resolved)
-    keep_metric_keys(store, experiment)
+    keep_keys(store, experiment)
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     write_whole(store.folder / EXPERIMENT, text.encode())
     write_whole(store.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())

@@ -1,48 +1,46 @@
-"""The folder of a run: one SQLite file written by one process, reconstructions by their content's hash, the memo.
+"""The database of a run: one SQLite file, written by one process.
 
 What was received is kept under the hash of its recipe, a score under (reference, reconstruction, metric). The names of
-transceivers and points are not in there: the results are the experiment's plan, looked up here.
+transceivers and points are not in there: the results are the experiment's plan, looked up here. Every row carries a
+checksum, so that what a disk changed behind our back is found, and computed again.
 """
 
 import json
-import os
-import platform
-import socket
+import math
 import sqlite3
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from torch import Tensor
-
-from semcomm.errors import ImageError, RunError
-from semcomm.images import content_hash, read_image, to_bytes
+from semcomm.errors import RunError
 from semcomm.ledger import Ledger
-from semcomm.memo import write_whole
 
-FORMAT = 1
+DATABASE = "results.sqlite"
+FORMAT = 2
+"""1 had no checksums; it is brought up to date when it is opened."""
+
 LEDGER = [f.name for f in fields(Ledger)]
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS images (
-    name TEXT PRIMARY KEY, path TEXT, bytes INTEGER, modified INTEGER, hash TEXT, height INTEGER, width INTEGER,
-    fault TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS receptions (
-    key TEXT PRIMARY KEY, {", ".join(f"{name} REAL" for name in LEDGER)},
-    info TEXT NOT NULL, reconstruction TEXT NOT NULL, seconds REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS scores (
-    reference TEXT, reconstruction TEXT, metric TEXT, value REAL, seconds REAL NOT NULL,
-    PRIMARY KEY (reference, reconstruction, metric)
-) WITHOUT ROWID;
-"""
+_TABLES = {
+    "meta": (["key"], {"key": "TEXT", "value": "TEXT"}),
+    "images": (
+        ["name"],
+        {"name": "TEXT", "path": "TEXT", "bytes": "INTEGER", "modified": "INTEGER", "hash": "TEXT"}
+        | {"height": "INTEGER", "width": "INTEGER", "fault": "TEXT"},
+    ),
+    "receptions": (
+        ["key"],
+        {"key": "TEXT", **dict.fromkeys(LEDGER, "REAL"), "info": "TEXT", "reconstruction": "TEXT", "seconds": "REAL"},
+    ),
+    "scores": (
+        ["reference", "reconstruction", "metric"],
+        {"reference": "TEXT", "reconstruction": "TEXT", "metric": "TEXT", "value": "REAL", "seconds": "REAL"},
+    ),
+}
+"""Table -> its primary key, and its columns; `checksum` comes after them."""
 
 
 @dataclass(frozen=True)
@@ -82,30 +80,37 @@ class StoredImage:
 
 
 class Store:
-    """One run's folder.
+    """One run's database.
 
     Args:
-        folder: made if need be.
+        folder: of the run, made if need be.
+        on_note: told what was found damaged.
+        reading: leave a damaged file as it is, and what is damaged in it out.
 
     Raises:
         RunError: when it cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_note: Callable[[str], None] = lambda note: None, reading: bool = False) -> None:
         self.folder = folder
+        self._path = folder / DATABASE
+        self._left_out: set[tuple[str, ...]] = set()
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
+            try:
+                self._db = _opened(self._path)
+                self._find_damage(on_note, reading)
+            except sqlite3.DatabaseError as error:
+                if reading or not _is_damage(error):
+                    raise
+                self._db = _salvaged(self._path, error, on_note)
         found = self.meta("format")
-        if found is None:
-            self.set_meta("format", FORMAT)
-        elif found != FORMAT:
+        if found not in (None, 1, FORMAT):
             raise RunError(
                 f"{folder}: was written in format {found}, and this semcomm reads {FORMAT}; use a new folder"
             )
+        if found != FORMAT:
+            self.set_meta("format", FORMAT)
 
     def close(self) -> None:
         """Close the file; nothing is lost without it."""
@@ -114,160 +119,180 @@ class Store:
     def meta(self, key: str) -> Any:
         """Return a note about the run, or None."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        return None if row is None or ("meta", key) in self._left_out else json.loads(row[0])
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a note about the run."""
-        with _disk(self.folder):
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        with self._transaction():
+            self._put("meta", [(key, json.dumps(value))])
 
     def images(self) -> dict[str, StoredImage]:
         """Return the pictures of the run by name."""
-        return {row[0]: StoredImage(*row) for row in self._db.execute("SELECT * FROM images")}
+        columns = ", ".join(_TABLES["images"][1])
+        rows = self._db.execute(f"SELECT {columns} FROM images")
+        return {row[0]: StoredImage(*row) for row in rows if ("images", row[0]) not in self._left_out}
 
     def add_images(self, images: Iterable[StoredImage]) -> None:
         """Keep what pictures the run is made on."""
         rows = [tuple(getattr(i, f.name) for f in fields(StoredImage)) for i in images]
         with self._transaction():
-            self._db.executemany(f"INSERT OR REPLACE INTO images VALUES ({_marks(8)})", rows)
+            self._put("images", rows)
 
-    def receptions(self) -> dict[str, str]:
-        """Return key -> reconstruction hash of everything received so far."""
-        return dict(self._db.execute("SELECT key, reconstruction FROM receptions"))
+    def received(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the hash of each reconstruction that was received under these keys, or None."""
+        return [row[1] for row in self._look_up("receptions", "it.key, it.reconstruction", keys)]
 
-    def read_receptions(self) -> Iterator[tuple[str, StoredReception]]:
-        """Give (key, reception) of everything received so far."""
-        for key, *ledger, info, reconstruction, seconds in self._db.execute("SELECT * FROM receptions"):
-            counts = {name: float("nan") if value is None else value for name, value in zip(LEDGER, ledger)}
-            yield key, StoredReception(counts, json.loads(info), reconstruction, seconds)
+    def receptions(self, keys: Sequence[str]) -> list[StoredReception | None]:
+        """Return what was received under these keys, or None."""
+        rows = self._look_up("receptions", "it.*", keys)
+        return [None if row[0] is None else _reception(row) for row in rows]
 
-    def scores(self) -> dict[tuple[str, str, str], tuple[float, float]]:
-        """Return (reference, reconstruction, metric) -> (value, seconds)."""
-        return {
-            (reference, reconstruction, metric): (float("nan") if value is None else value, seconds)
-            for reference, reconstruction, metric, value, seconds in self._db.execute("SELECT * FROM scores")
-        }
+    def scores(self, metric: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, float] | None]:
+        """Return (value, seconds) of the scores of pairs (reference, reconstruction), or None."""
+        rows = self._look_up(
+            "scores", "it.reference, it.reconstruction, it.metric, it.value, it.seconds", pairs, metric
+        )
+        return [None if row[0] is None else (_number(row[3]), row[4]) for row in rows]
 
-    def score(self, reference: str, reconstruction: str, metric: str) -> float | None:
-        """Return one score, or None."""
-        row = self._db.execute(
-            "SELECT value FROM scores WHERE (reference, reconstruction, metric) = (?, ?, ?)",
-            (reference, reconstruction, metric),
-        ).fetchone()
-        return row[0] if row else None
-
-    def add(self, receptions: dict[str, StoredReception], scores: list[StoredScore]) -> None:
+    def add(self, receptions: Mapping[str, StoredReception], scores: Iterable[StoredScore]) -> None:
         """Keep receptions and scores: all of them or none."""
         rows = [
             (key, *(r.ledger[name] for name in LEDGER), json.dumps(r.info), r.reconstruction, r.seconds)
             for key, r in receptions.items()
         ]
-        marks = [(s.reference, s.reconstruction, s.metric, s.value, s.seconds) for s in scores]
         with self._transaction():
-            self._db.executemany(f"INSERT OR REPLACE INTO receptions VALUES ({_marks(len(LEDGER) + 4)})", rows)
-            self._db.executemany(f"INSERT OR REPLACE INTO scores VALUES ({_marks(5)})", marks)
+            self._put("receptions", rows)
+            self._put("scores", [(s.reference, s.reconstruction, s.metric, s.value, s.seconds) for s in scores])
+
+    def _put(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        types = _TABLES[table][1].values()
+        rows = [[_plain(v, kind) for v, kind in zip(row, types)] for row in rows]
+        marks = ", ".join("?" * (len(types) + 1))
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", [(*row, _checksum(*row)) for row in rows]
+        )
+
+    def _look_up(self, table: str, wanted: str, keys: Sequence[Any], metric: str | None = None) -> list[tuple]:
+        """Return a row for each key, of Nones where there is none; `wanted` begins with the primary key."""
+        where = "it.key = asked.value"
+        if metric is not None:
+            where = "it.reference = asked.value ->> 0 AND it.reconstruction = asked.value ->> 1 AND it.metric = ?"
+        given = [metric] if metric is not None else []
+        with _disk(self.folder):
+            rows = self._db.execute(
+                f"SELECT {wanted} FROM json_each(?) AS asked LEFT JOIN {table} AS it ON {where} ORDER BY asked.key",
+                (json.dumps(keys), *given),
+            ).fetchall()
+        if self._left_out:
+            width = len(_TABLES[table][0])
+            rows = [(None,) * len(row) if (table, *row[:width]) in self._left_out else row for row in rows]
+        return rows
+
+    def _find_damage(self, on_note: Callable[[str], None], reading: bool) -> None:
+        """Take out the rows that are not as they were written: from the file, or where it is only read from view."""
+        (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise _damage(state)
+        for table, (key, columns) in _TABLES.items():
+            wrong = f"checksum IS NOT checksum({', '.join(columns)})"
+            found = self._db.execute(f"SELECT {', '.join(key)} FROM {table} WHERE {wrong}").fetchall()
+            if not found:
+                continue
+            if reading:
+                self._left_out |= {(table, *row) for row in found}
+                on_note(f"{self._path}: {len(found)} damaged rows of {table} are left out; run it again to mend them")
+            else:
+                self._db.execute(f"DELETE FROM {table} WHERE {wrong}")
+                on_note(f"{self._path}: {len(found)} damaged rows of {table} are computed again")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with _disk(self.folder):
-            self._db.execute("BEGIN")
+            self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite has gone back by itself when the disk was full
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
 
-class Reconstructions:
-    """Pictures on disk by the hash of their pixels; one that was damaged counts as absent."""
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.create_function("checksum", -1, _checksum, deterministic=True)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("BEGIN IMMEDIATE")
+        for table, (key, columns) in _TABLES.items():
+            described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} ({described}, checksum INTEGER, PRIMARY KEY ({', '.join(key)})) "
+                "WITHOUT ROWID"
+            )
+            if all(row[1] != "checksum" for row in db.execute(f"PRAGMA table_info({table})")):
+                db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+                db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "reconstructions"
 
-    def path(self, key: str) -> Path:
-        """Return where the picture with this hash is, or would be."""
-        return self.folder / key[:2] / f"{key}.png"
+def _salvaged(path: Path, error: sqlite3.DatabaseError, on_note: Callable[[str], None]) -> sqlite3.Connection:
+    """Put a damaged file aside and return a new one with every row of it that can still be read."""
+    aside = next(p for n in count(1) if not (p := path.with_name(f"{path.name}.damaged-{n}")).exists())
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    old, new = sqlite3.connect(aside), _opened(path)
+    new.execute("BEGIN IMMEDIATE")
+    saved = 0
+    for table, (key, columns) in _TABLES.items():
+        for order in ("", f" ORDER BY {', '.join(f'{name} DESC' for name in key)}"):  # up to the damage from both ends
+            with suppress(sqlite3.DatabaseError):
+                for row in old.execute(f"SELECT {', '.join(columns)}, checksum FROM {table}{order}"):
+                    if _checksum(*row[:-1]) == row[-1]:
+                        marks = ", ".join("?" * len(row))
+                        saved += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount
+    new.execute("COMMIT")
+    old.close()
+    on_note(f"{path}: is damaged ({error}); {saved} rows of it are saved, the rest is computed again ({aside.name})")
+    return new
 
-    def write(self, image: Tensor) -> str:
-        """Keep a picture [3, H, W] and return its hash."""
-        from io import BytesIO
 
-        from PIL import Image
+def _checksum(*values: Any) -> int:
+    return zlib.crc32(repr(values).encode())
 
-        key = content_hash(image)
-        if not self.path(key).exists():
-            buffer = BytesIO()
-            Image.fromarray(to_bytes(image)).save(buffer, format="PNG", compress_level=1)
-            write_whole(self.path(key), buffer.getvalue())
-        return key
 
-    def read(self, key: str) -> Tensor | None:
-        """Return the picture with this hash [3, H, W], or None where it is not there whole; what is damaged goes."""
-        path = self.path(key)
-        if not path.exists():
-            return None
-        try:
-            image = read_image(path)
-            if content_hash(image) == key:
-                return image
-        except ImageError:
-            pass
-        path.unlink(missing_ok=True)
+def _plain(value: Any, kind: str) -> Any:
+    """Return a value as SQLite gives it back from a column of this type."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    return float(value) + 0.0 if kind == "REAL" else value  # it knows no -0.0
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process.
-
-    Raises:
-        RunError: when another run has it, naming that one.
-    """
-    with _disk(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    owner = folder / "run.owner"
-    lock = FileLock(folder / "run.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = owner.read_text() if owner.exists() else "another process"
-        raise RunError(f"{folder}: is in use by {who}; wait for it, or give this run a folder of its own") from None
-    try:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()} since {now}".encode())
-        yield
-        owner.unlink(missing_ok=True)
-    finally:
-        lock.release()
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
-def environment() -> dict:
-    """Return versions and machine, for beside the results."""
-    packages = ("semcomm", "torch", "numpy", "scipy", "pillow", "imagecodecs", "pillow-heif", "numba", "sionna-no-rt")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return {
-        "python": sys.version.split()[0],
-        "packages": found,
-        "machine": {
-            "system": platform.platform(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-        },
-    }
+def _reception(row: Sequence[Any]) -> StoredReception:
+    _, *ledger, info, reconstruction, seconds, _ = row
+    counts = {name: _number(value) for name, value in zip(LEDGER, ledger)}
+    return StoredReception(counts, json.loads(info), reconstruction, seconds)
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def _damage(text: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextmanager
@@ -276,6 +301,11 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            raise RunError(
+                f"{folder}: its database is damaged ({error}). Run the same command again: it saves what can be read "
+                "and computes the rest"
+            ) from error
         raise RunError(
             f"{folder}: its results cannot be read or written ({error}). Finished rows are safe; free the disk or mend "
             "the folder and run the same command again"
@@ -285,7 +315,3 @@ def _disk(folder: Path) -> Iterator[None]:
             f"{folder}: cannot be written ({error.strerror or error}). Finished rows are safe; mend that and run the "
             "same command again"
         ) from error
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)

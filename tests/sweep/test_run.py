@@ -16,7 +16,7 @@ from semcomm import Metric, open_results, run
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
 from semcomm.images import ImageSet, content_hash, read_image, write_image
 from semcomm.sweep import engine
-from semcomm.sweep.store import locked
+from semcomm.sweep.folder import locked
 
 SECONDS = ["transmit_seconds", "score_seconds"]
 HERE = Path(__file__).parent

@@ -11,9 +11,10 @@ from torch import Tensor
 from semcomm.errors import ImageError
 from semcomm.images import content_hash, to_bytes
 from semcomm.sweep.figures import label_of
+from semcomm.sweep.pictures import Pictures
 from semcomm.sweep.report.contents import Key, facts_of, key_of_point, number, parameters_of, texts_of
 from semcomm.sweep.results import Results, label
-from semcomm.sweep.store import Reconstructions, StoredImage
+from semcomm.sweep.store import StoredImage
 
 LONGEST_SIDE = 512
 QUALITY = 85
@@ -59,7 +60,7 @@ def album_of(results: Results, data: dict) -> dict:
         data: what `contents_of` made of them; pictures name their points by their number in it.
     """
     experiment = results.experiment
-    album, kept = Album(BUDGET), Reconstructions(results.folder)
+    album, kept = Album(BUDGET), Pictures(results.folder)
     numbers = {key_of_point(p["transceiver"], p["channel"], p["parameters"]): n for n, p in enumerate(data["points"])}
     hashes, texts = _hashes(results), texts_of(results)
     captions: dict[str, list[dict]] = {name: [] for name in results.images}
@@ -77,7 +78,7 @@ def album_of(results: Results, data: dict) -> dict:
         )
     shown = []
     for name, received in captions.items():
-        on_disk = {entry["hash"] for entry in received if entry["hash"] and kept.path(entry["hash"]).exists()}
+        on_disk = {entry["hash"] for entry in received if entry["hash"] and kept.has(entry["hash"])}
         if not on_disk:
             continue
         stored = results.images[name]
