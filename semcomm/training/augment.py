@@ -41,6 +41,15 @@ def random_crop(picture: Tensor, size: int, smallest: float, generator: torch.Ge
     return from_bytes(np.asarray(window))
 
 
+def resized_window(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:
+    """Cut a square of `side` pixels from `uint8` [3, H, W] and reduce it to `float32` [3, size, size], antialiased."""
+    window = picture[:, top : top + side, left : left + side]
+    if side == size:
+        return window.float() / 255
+    pixels = Image.fromarray(window.permute(1, 2, 0).contiguous().numpy())
+    return from_bytes(np.asarray(pixels.resize((size, size), Image.Resampling.BICUBIC)))
+
+
 def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror half of the pictures."""
     flip = torch.rand(len(images), generator=generator) < 0.5

@@ -1,4 +1,4 @@
-"""Links: separate coding, bounds, distortions, and the two halves that a researcher writes."""
+"""Links: separate coding, generation, bounds, distortions, and the two halves that a researcher writes."""
 
 from semcomm.transceivers.adaptation import Adaptive
 from semcomm.transceivers.base import Info, Link, Reception, Signal, Transceiver
@@ -11,13 +11,29 @@ from semcomm.transceivers.distortions import (
     Scaling,
     Translation,
 )
+from semcomm.transceivers.generative import (
+    AdaptiveGenerative,
+    Diffusers,
+    GenerativeModel,
+    StableUnCLIP,
+    TextAndLatent,
+    TextAndSketch,
+    TextToImage,
+    UnCLIP,
+)
+from semcomm.transceivers.jscc import LSCI, DeepJSCC
 from semcomm.transceivers.separate import Separate
 
 __all__ = [
+    "LSCI",
     "Adaptive",
+    "AdaptiveGenerative",
     "AtCapacity",
     "ColourFilter",
+    "DeepJSCC",
+    "Diffusers",
     "Distortion",
+    "GenerativeModel",
     "Info",
     "Link",
     "RandomBits",
@@ -27,6 +43,11 @@ __all__ = [
     "Scaling",
     "Separate",
     "Signal",
+    "StableUnCLIP",
+    "TextAndLatent",
+    "TextAndSketch",
+    "TextToImage",
     "Transceiver",
     "Translation",
+    "UnCLIP",
 ]

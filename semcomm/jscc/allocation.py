@@ -1,0 +1,58 @@
+"""How many layers each block of an image gets: the same everywhere, or more where there is more to see.
+
+A plan is `uint8` [B, h, w], the number of layers of each block of stride x stride pixels. The receiver needs it; its
+size in bits is that of its compressed form.
+"""
+
+import lzma
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CODER = [{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": 4096}]
+SEARCH_STEPS = 24
+
+
+def activity(images: Tensor, stride: int) -> Tensor:
+    """Return the logarithm (base 2) of the mean gradient's magnitude in each block, [B, H/stride, W/stride].
+
+    Args:
+        images: [B, 3, H, W], sides divisible by `stride`.
+        stride: side of a block in pixels.
+    """
+    grey = F.pad(images.mean(1, keepdim=True), (0, 1, 0, 1), mode="replicate")
+    across, down = grey.diff(dim=3)[:, :, :-1], grey.diff(dim=2)[..., :-1]
+    energy = F.avg_pool2d(across**2 + down**2, stride)[:, 0]
+    return 0.5 * torch.log2(energy + 1e-5)
+
+
+def planned(wish: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
+    """Return the plan that follows `wish` as far as the budget allows: never more channel uses, seldom fewer by much.
+
+    A block gets the most layers whose channel uses are at most 2^(wish + c), with one c for each image; the first
+    layer in any case.
+
+    Args:
+        wish: [B, h, w], logarithm (base 2) of the channel uses that a block should have, up to a constant.
+        budget: channel uses of a block on average, [B].
+        uses: channel uses of a block with 1, 2, ... layers.
+    """
+    bounds = torch.log2(torch.tensor(uses, dtype=wish.dtype, device=wish.device))
+    table = torch.tensor([uses[0], *uses], dtype=wish.dtype, device=wish.device)
+    low = bounds[0] - wish.amax((1, 2)) - 1
+    high = bounds[-1] - wish.amin((1, 2)) + 1
+    for _ in range(SEARCH_STEPS):
+        middle = (low + high) / 2
+        plan = torch.bucketize(wish + middle[:, None, None], bounds, right=True)
+        fits = table[plan].mean((1, 2)) <= budget + 1e-6
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return torch.bucketize(wish + low[:, None, None], bounds, right=True).clamp_min(1).to(torch.uint8)
+
+
+def plan_bits(plan: Tensor) -> int:
+    """Return the size in bits of one image's plan [h, w] after LZMA; 0 where all blocks have the same layers."""
+    if bool((plan == plan[0, 0]).all()):
+        return 0
+    return 8 * len(lzma.compress(plan.cpu().numpy().tobytes(), lzma.FORMAT_RAW, filters=CODER))

@@ -1,0 +1,69 @@
+"""The parts of which the networks are made."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SNR_FEATURES = 32
+
+
+class Condition(nn.Module):
+    """An SNR in dB as features for the gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, SNR_FEATURES), nn.Tanh(), nn.Linear(SNR_FEATURES, SNR_FEATURES))
+
+    def forward(self, snr_db: Tensor) -> Tensor:
+        """[B] -> [B, SNR_FEATURES]."""
+        return torch.tanh(self.layers((snr_db.float()[:, None] - 9) / 7))
+
+
+class GatedBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; between them, gates in [0.5, 1.5] that follow the SNR.
+
+    Gates by the SNR are ADJSCC's (Xu et al. 2022, arXiv 2012.00533), without its pooling. `forward` returns the change
+    alone, so that a block can be left out where its slice is not there.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.gate = nn.Linear(SNR_FEATURES, channels)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+        with torch.no_grad():
+            self.second.weight *= 0.3
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """[B, C, h, w] and [B, SNR_FEATURES] -> the change [B, C, h, w]."""
+        gate = 1 + 0.5 * torch.tanh(self.gate(condition))
+        y = F.leaky_relu(self.first(x), 0.1, inplace=True) * gate[:, :, None, None].to(x.dtype)
+        return self.second(y)
+
+
+class Stage(nn.Module):
+    """Gated blocks in a row."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(GatedBlock(channels) for _ in range(blocks))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, C, h, w]."""
+        for block in self.blocks:
+            x = x + block(x, condition)
+        return x
+
+
+def unshuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Sequential:
+    """Return what takes [B, channels_in, h·factor, w·factor] to [B, channels, h, w]."""
+    convolution = nn.Conv2d(channels_in * factor**2, channels, kernel, 1, kernel // 2)
+    return nn.Sequential(nn.PixelUnshuffle(factor), convolution)
+
+
+def shuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Sequential:
+    """Return what takes [B, channels_in, h, w] to [B, channels, h·factor, w·factor]."""
+    convolution = nn.Conv2d(channels_in, channels * factor**2, kernel, 1, kernel // 2)
+    return nn.Sequential(convolution, nn.PixelShuffle(factor))

@@ -1,0 +1,51 @@
+"""What a codec makes of the built-in photographs: figures for its card, found again without any data."""
+
+from statistics import mean
+
+import torch
+
+from semcomm.channels import AWGN
+from semcomm.images import ImageSet, quantise
+from semcomm.jscc.codec import Allocation, Codec, receivable
+from semcomm.seeds import seeds_of
+
+SETTINGS = (
+    (1, 10, "uniform"), (3, 0, "uniform"), (3, 10, "uniform"), (6, 0, "uniform"), (6, 10, "uniform"),
+    (6, 10, "adaptive"), (7, 0, "uniform"), (7, 10, "uniform"), (7, 20, "uniform"), (7, 10, "adaptive"),
+)  # fmt: skip
+"""Layers, SNR in dB and allocation; of a codec with fewer layers, those that it can do."""
+
+
+def settings_of(codec: Codec) -> dict[str, tuple[int, float, Allocation]]:
+    """Return the settings in which a codec is checked, by name."""
+    found = {}
+    for layers, snr_db, allocation in SETTINGS:
+        if layers <= codec.network.held:
+            share = 3 * codec.network.stride**2 / codec.network.uses[layers - 1]
+            name = f"PSNR at {snr_db} dB, CBR 1/{share:.0f}" + (", adaptive" if allocation == "adaptive" else "")
+            found[name] = (layers, snr_db, allocation)
+    return found
+
+
+def figures(codec: Codec) -> dict[str, float]:
+    """Return the mean PSNR in dB of the built-in photographs in each setting, one realisation.
+
+    Empty where scikit-image, which brings the photographs, is not installed.
+    """
+    try:
+        photographs = [image[None] for _, image in ImageSet("builtin")]
+    except ModuleNotFoundError:
+        return {}
+    return {name: figure(codec, photographs, *setting) for name, setting in settings_of(codec).items()}
+
+
+def figure(codec: Codec, images: list[torch.Tensor], layers: int, snr_db: float, allocation: Allocation) -> float:
+    """Return the mean over `images`, [1, 3, H, W] each, of the PSNR in dB over AWGN, after rounding to 8 bits."""
+    values = []
+    for image in images:
+        told = torch.tensor([float(snr_db)])
+        plan = codec.plan(image, codec.uses_of(image, layers), allocation)
+        output = AWGN(float(snr_db))(codec.send(image, told, plan), seeds_of(image))
+        arrived = quantise(codec.receive(receivable(output), told, plan, *image.shape[2:]))
+        values.append(-10 * torch.log10(((arrived - image) ** 2).mean()).item())
+    return round(mean(values), 3)

@@ -1,0 +1,163 @@
+"""A trained codec, ready to use: images to the symbols of each, and back."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from math import ceil
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semcomm.channels import ChannelOutput
+from semcomm.errors import ConfigurationError, ImageError, RateError
+from semcomm.jscc.allocation import activity, planned
+from semcomm.jscc.deepjscc import DeepJSCCNetwork
+from semcomm.jscc.lsci import LSCINetwork
+
+Network = LSCINetwork | DeepJSCCNetwork
+Allocation = Literal["uniform", "adaptive"]
+Precision = Literal["fp32", "bf16"]
+
+FOLLOWED = 0.7
+"""Power of a block's activity that its channel uses follow in adaptive allocation."""
+
+
+class Codec:
+    """A network with its weights.
+
+    Args:
+        network: whose weights are loaded.
+        hash: SHA-256 (hex) of the weights' file; it belongs in the recipe of whatever is computed with them.
+        card: what the file says about its training.
+        device: where to compute.
+        precision: `fp32`, or `bf16` for autocast.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        hash: str = "",
+        card: dict | None = None,
+        device: str | torch.device = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
+        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.hash = hash
+        self.card = card or {}
+        self.device = torch.device(device)
+        self.precision = precision
+
+    def plan(self, images: Tensor, uses: float, allocation: Allocation = "uniform") -> Tensor:
+        """Return how many layers each block of each image gets, `uint8` [B, h, w].
+
+        Args:
+            images: [B, 3, H, W].
+            uses: channel uses of each image that are not to be exceeded.
+            allocation: `uniform`, or `adaptive`: more for blocks with stronger gradients.
+
+        Raises:
+            RateError: when `uses` are fewer than the base layer takes.
+            ImageError: when an image is smaller than a block.
+        """
+        padded = self._padded(images)
+        stride, costs = self.network.stride, self.network.uses[: self.network.held]
+        height, width = padded.shape[2] // stride, padded.shape[3] // stride
+        budget = uses / (height * width)
+        if budget < costs[0]:
+            raise RateError(
+                f"{uses:g} channel uses for an image of {images.shape[3]}x{images.shape[2]} pixels are fewer than the "
+                f"{costs[0] * height * width} that the first layer of this codec takes"
+            )
+        if allocation == "uniform":
+            layers = sum(cost <= budget for cost in costs)
+            return torch.full((len(images), height, width), layers, dtype=torch.uint8)
+        return planned(FOLLOWED * activity(padded, stride), torch.full((len(images),), budget), costs)
+
+    def uses_of(self, images: Tensor, layers: int) -> int:
+        """Return the channel uses of each image [B, 3, H, W] with the first `layers` layers everywhere.
+
+        Raises:
+            ConfigurationError: when the network has fewer layers.
+        """
+        if not 1 <= layers <= self.network.held:
+            raise ConfigurationError(f"layers is {layers}; this codec has 1 to {self.network.held}")
+        stride = self.network.stride
+        return self.network.uses[layers - 1] * ceil(images.shape[2] / stride) * ceil(images.shape[3] / stride)
+
+    def send(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
+        """Return the symbols of each image, `complex64` [k], layer after layer, row after row.
+
+        Args:
+            images: [B, 3, H, W] in [0, 1].
+            snr_db: what the transmitter knows [B].
+            plan: layers of each block [B, h, w].
+        """
+        with self._computing():
+            padded = self._padded(images).to(self.device, memory_format=torch.channels_last)
+            grids = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
+        pairs = [torch.complex(*grid.float().cpu().chunk(2, dim=1)).permute(0, 2, 3, 1) for grid in grids]
+        there = [self.network.presence(plan, index)[:, 0] > 0 for index in range(len(grids))]
+        return [torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))]
+
+    def receive(
+        self,
+        symbols: Sequence[Tensor],
+        snr_db: Tensor,
+        plan: Tensor,
+        height: int,
+        width: int,
+        layers: int | None = None,
+    ) -> Tensor:
+        """Return images [B, 3, height, width] in [0, 1].
+
+        Args:
+            symbols: equalised, `complex64` [k] for each image, as `receivable` gives them.
+            snr_db: what the receiver knows [B].
+            plan: layers of each block [B, h, w], as sent.
+            height: of the images.
+            width: of the images.
+        """
+        count = min(int(plan.max()), self.network.held)  # what is beyond the slices that are held is left out
+        grids = [[] for _ in range(count)]
+        for received, one in zip(symbols, plan):
+            start = 0
+            for index in range(count):
+                there = self.network.presence(one[None], index)[0, 0] > 0
+                grid = torch.zeros(*there.shape, self.network.layers[index].symbols, dtype=torch.complex64)
+                end = start + int(there.sum()) * grid.shape[2]
+                grid[there] = received[start:end].reshape(-1, grid.shape[2])
+                grids[index].append(torch.cat([grid.real, grid.imag], 2).permute(2, 0, 1))
+                start = end
+        with self._computing():
+            arrived = [torch.stack(g).to(self.device, memory_format=torch.channels_last) for g in grids]
+            images = self.network.decode(arrived, snr_db.to(self.device), plan.to(self.device))
+        return images.float().cpu()[..., :height, :width].clamp(0, 1)
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """Repeat the last row and column until blocks fill the image."""
+        height, width = images.shape[2:]
+        stride = self.network.stride
+        if min(height, width) < stride:
+            raise ImageError(
+                f"an image of {width}x{height} pixels is smaller than a block of this codec, {stride}x{stride} pixels: "
+                "leave it out or enlarge it"
+            )
+        return F.pad(images, (0, -width % stride, 0, -height % stride), mode="replicate")
+
+    def _computing(self) -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"))
+        return stack
+
+
+def receivable(output: ChannelOutput) -> list[Tensor]:
+    """Return the MMSE estimates of the symbols, of a channel with fading or without: what the networks take.
+
+    `ChannelOutput.equalised` leaves a channel without fading as it is; here it gets its factor 1 / (1 + N0) too.
+    """
+    equalised = output.equalised()
+    if output.gain is None and output.noise_variance is not None:
+        return [y / (1 + n0) for y, n0 in zip(equalised, output.noise_variance)]
+    return equalised

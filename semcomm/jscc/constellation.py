@@ -1,0 +1,73 @@
+"""What the symbols of a learned codec may be: any complex number, or the points of a QAM, and of what power.
+
+Symbols are kept as pairs of real channels here, `float32` [B, 2c, h, w]: the first c are in phase, the rest quadrature.
+"""
+
+from math import sqrt
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from semcomm.errors import ConfigurationError
+
+Name = Literal["analog", "qpsk", "16qam", "64qam"]
+BITS_PER_SYMBOL: dict[str, int] = {"qpsk": 2, "16qam": 4, "64qam": 6}
+HALVINGS = 8
+"""Of the interval in which the scale of the symbols is sought: to 1 part in 100."""
+
+
+def checked(name: str) -> str:
+    """Return `name`, if there is such a constellation.
+
+    Raises:
+        ConfigurationError: if not.
+    """
+    if name not in get_args(Name):
+        raise ConfigurationError(f"there is no constellation {name!r} here; choose from {', '.join(get_args(Name))}")
+    return name
+
+
+def levels(name: str) -> tuple[float, int]:
+    """Return half the distance of neighbouring levels on one axis of a square QAM of unit power, and their number."""
+    count = 2 ** (BITS_PER_SYMBOL[name] // 2)
+    return sqrt(3 / (2 * (count**2 - 1))), count
+
+
+def nearest(values: Tensor, name: str) -> Tensor:
+    """Return the level of the constellation's axis that is nearest to each value."""
+    half, count = levels(name)
+    steps = ((values / half + count - 1) / 2).round().clamp(0, count - 1)
+    return (2 * steps - (count - 1)) * half
+
+
+def emitted(values: Tensor, present: Tensor, name: str) -> Tensor:
+    """Return the symbols that are sent for a network's `values`; zero where `present` is not.
+
+    Analog symbols have mean power 1 over the present positions of each image. Those of a constellation are its points:
+    values are scaled as far as the mean power of their nearest points stays at most 1. Forwards they are exactly on
+    the grid; backwards the rounding is passed over (straight-through), which trained as well for Tung et al. 2022
+    (DeepJSCC-Q, arXiv 2206.08100) as soft assignment does late in its annealing.
+
+    Args:
+        values: [B, 2c, h, w].
+        present: 0 or 1, [B, 1, h, w].
+        name: of the constellation.
+    """
+    uses = (present.sum((1, 2, 3), keepdim=True) * (values.shape[1] // 2)).clamp_min(1)
+    values = values.float() * present
+    values = values * torch.rsqrt((values**2).sum((1, 2, 3), keepdim=True) / uses + 1e-12)
+    if name == "analog":
+        return values
+    with torch.no_grad():
+        low = torch.full_like(uses, 0.05)  # here every symbol is at the innermost points, of power at most 1
+        high = torch.full_like(uses, 4.0)
+        for _ in range(HALVINGS):
+            middle = (low * high).sqrt()
+            power = (nearest(values * middle, name) ** 2 * present).sum((1, 2, 3), keepdim=True) / uses
+            low = torch.where(power <= 1 + 1e-6, middle, low)
+            high = torch.where(power <= 1 + 1e-6, high, middle)
+    values = values * low
+    with torch.no_grad():
+        rounding = nearest(values, name) * present - values
+    return values + rounding

@@ -1,0 +1,70 @@
+"""DeepJSCC: five convolutions to analog symbols and five back.
+
+Source: Bourtsoulatze, Kurka and Gündüz, "Deep joint source-channel coding for wireless image transmission", IEEE TCCN
+5(3), 2019 (arXiv 1809.01733), figure 2. Its form on a constellation, DeepJSCC-Q (Tung et al. 2022, arXiv 2206.08100),
+is `LSCINetwork` with a single layer.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from semcomm.errors import ConfigurationError
+from semcomm.jscc.constellation import emitted
+from semcomm.jscc.lsci import Layer
+
+WIDTHS = (16, 32, 32, 32)
+
+
+class DeepJSCCNetwork(nn.Module):
+    """The published network, for any image size.
+
+    It has the face of `LSCINetwork` with one layer at stride 4, and knows nothing of the SNR.
+
+    Args:
+        symbols: complex symbols for each 4x4 pixels; CBR = symbols / 48.
+    """
+
+    stride = 4
+    constellation = "analog"
+    held = 1
+
+    def __init__(self, symbols: int = 8) -> None:
+        super().__init__()
+        if symbols < 1:
+            raise ConfigurationError(f"symbols is {symbols}; it must be at least 1")
+        self.layers = (Layer(self.stride, symbols),)
+        a, b, c, d = WIDTHS
+        values = 2 * symbols
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, a, 5, 2, 2), nn.PReLU(a),
+            nn.Conv2d(a, b, 5, 2, 2), nn.PReLU(b),
+            nn.Conv2d(b, c, 5, 1, 2), nn.PReLU(c),
+            nn.Conv2d(c, d, 5, 1, 2), nn.PReLU(d),
+            nn.Conv2d(d, values, 5, 1, 2), nn.PReLU(values),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(values, d, 5, 1, 2), nn.PReLU(d),
+            nn.ConvTranspose2d(d, c, 5, 1, 2), nn.PReLU(c),
+            nn.ConvTranspose2d(c, b, 5, 1, 2), nn.PReLU(b),
+            nn.ConvTranspose2d(b, a, 5, 2, 2, output_padding=1), nn.PReLU(a),
+            nn.ConvTranspose2d(a, 3, 5, 2, 2, output_padding=1), nn.Sigmoid(),
+        )  # fmt: skip
+
+    @property
+    def uses(self) -> list[int]:
+        """Channel uses of a block of 4x4 pixels."""
+        return [self.layers[0].symbols]
+
+    def presence(self, plan: Tensor, index: int) -> Tensor:
+        """Return ones, [B, 1, h, w]: its one layer is everywhere."""
+        return (plan > index).float()[:, None]
+
+    def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
+        """Images [B, 3, H, W] in [0, 1], sides divisible by 4 -> [symbols [B, 2·symbols, H/4, W/4]], of power 1."""
+        values = self.encoder(images)
+        return [emitted(values, self.presence(plan, 0), self.constellation)]
+
+    def decode(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor) -> Tensor:
+        """Equalised symbols, as `encode` arranges them -> images [B, 3, H, W]."""
+        return self.decoder(symbols[0])

@@ -1,0 +1,135 @@
+"""Checkpoints of learned codecs: what a file of weights says it is, and its slices one by one."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from semcomm.errors import ModelError
+from semcomm.jscc.codec import Codec, Network, Precision
+from semcomm.jscc.deepjscc import DeepJSCCNetwork
+from semcomm.jscc.lsci import LSCINetwork
+from semcomm.models.encoder import metadata
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the codecs are that come with semcomm."""
+KINDS: dict[str, type[Network]] = {"lsci": LSCINetwork, "deepjscc": DeepJSCCNetwork}
+"""What a card's `kind` means."""
+
+
+def shipped() -> list[str]:
+    """Return the names of the codecs that come with semcomm."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def path_of(checkpoint: str | Path) -> Path:
+    """Return the file of a checkpoint: one that comes with semcomm by its name, else a file or a training's folder.
+
+    Raises:
+        ModelError: when there is none.
+    """
+    path = WEIGHTS / f"{checkpoint}.safetensors"
+    if str(checkpoint) in shipped():
+        return path
+    path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        files = sorted(path.glob("*.safetensors"))
+        if len(files) != 1:
+            raise ModelError(f"{path}: holds {len(files)} safetensors files; name the file of the codec")
+        return files[0]
+    if not path.exists():
+        raise ModelError(
+            f"{checkpoint}: there is no such file, and no such codec comes with semcomm ({', '.join(shipped())}); "
+            "train one with semcomm train experiments/train/lsci.yaml --out DIR"
+        )
+    return path
+
+
+def hash_of(checkpoint: str | Path) -> str:
+    """Return the SHA-256 (hex) of a checkpoint's file.
+
+    Raises:
+        ModelError: when there is none, or it cannot be read.
+    """
+    path = path_of(checkpoint)
+    return _hash(path, *_stamp(path))
+
+
+def load_codec(
+    checkpoint: str | Path, device: str = "cpu", precision: Precision = "fp32", held: int | None = None
+) -> Codec:
+    """Return a codec, read once per process as long as its file stays the same.
+
+    Args:
+        checkpoint: name of one that comes with semcomm, a file, or the folder of a training.
+        device: where to compute.
+        precision: `fp32` or `bf16`.
+        held: how many slices to load, from the base on; None for all. No weights of others are looked at.
+
+    Raises:
+        ModelError: when there is none, or it is damaged or of another kind.
+        ConfigurationError: when it has fewer slices.
+    """
+    path = path_of(checkpoint)
+    return _codec(path, *_stamp(path), device, precision, held)
+
+
+def slice_bits(network: Network, layers: int, bits_per_weight: int = 16) -> int:
+    """Return the size in bits of the decoder's first `layers` slices, as they are shipped in half precision."""
+    if isinstance(network, DeepJSCCNetwork):
+        return bits_per_weight * sum(p.numel() for p in network.decoder.parameters())
+    base = sum(p.numel() for p in network.decoder["base"].parameters())
+    slices = network.decoder["slices"][:layers]
+    return bits_per_weight * (base + sum(p.numel() for part in slices for p in part.parameters()))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path, *stamp: int) -> str:
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _codec(path: Path, modified: int, size: int, device: str, precision: Precision, held: int | None) -> Codec:
+    data = _read(path)
+    try:
+        tensors = load(data)
+        card = json.loads(metadata(data)["card"])
+        kind = KINDS[card["kind"]]
+        options = dict(card["network"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
+    if kind is LSCINetwork and held is not None:
+        options["held"] = held
+        tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
+    try:
+        with torch.device("meta"):
+            network = kind(**options)
+        network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{path}: its weights do not fit the network it names ({error})") from None
+    return Codec(network, hashlib.sha256(data).hexdigest(), card, device, precision)
+
+
+def _slice_of(name: str) -> int:
+    """Return which slice a tensor belongs to, by its name."""
+    part = name.split(".")
+    return int(part[2]) if part[1] == "slices" else 0

@@ -1,0 +1,67 @@
+"""What a learned codec is trained to keep: pixels, structure, or what our embedded image encoder sees."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semcomm.errors import ConfigurationError
+from semcomm.models.encoder import load_encoder
+
+KINDS = ("mse", "ms_ssim", "features")
+SMALLEST_FOR_MS_SSIM = 97
+"""Side in pixels: five scales of a window of 7."""
+
+
+def typical_mse(uses_per_pixel: Tensor, snr_db: Tensor) -> Tensor:
+    """Return about what a good codec leaves at this rate and SNR, [B].
+
+    A line through what JPEG 2000 leaves of Kodak at 0.125 to 2.4 bpp (`python -m benchmarks.source_codecs`), at the
+    capacity of the channel: 35.8 dB at 1 bpp, 11.7 dB more for ten times as many bits.
+    """
+    bpp = uses_per_pixel * torch.log2(1 + 10 ** (snr_db / 10))
+    return 10 ** (-3.58 - 1.17 * torch.log10(bpp))
+
+
+def relative_mse(reconstruction: Tensor, images: Tensor, typical: Tensor) -> Tensor:
+    """Return log(1 + MSE / typical MSE) per image [B].
+
+    So a poor channel or a low rate, with its large errors, does not drown the others; and among images of one channel
+    and rate, errors count alike up to the typical one and by their logarithm, as in a mean of dB, beyond.
+    """
+    mse = ((reconstruction - images).float() ** 2).mean((1, 2, 3))
+    return torch.log1p(mse / typical)
+
+
+def ms_ssim_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
+    """Return 1 - MS-SSIM per image [B], with a window of 7 so that crops may be small.
+
+    Raises:
+        ConfigurationError: when pytorch-msssim is not installed.
+    """
+    try:
+        from pytorch_msssim import ms_ssim
+    except ModuleNotFoundError:
+        raise ConfigurationError("the loss ms_ssim needs pytorch-msssim: pip install pytorch-msssim") from None
+    return 1 - ms_ssim(reconstruction.float(), images.float(), data_range=1.0, size_average=False, win_size=7)
+
+
+def feature_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
+    """Return the mean squared difference of unit feature vectors in the embedded encoder's blocks, per image [B].
+
+    As LPIPS has it (Zhang et al. 2018), without its learned weights.
+    """
+    network = _features(str(images.device))
+    total = torch.zeros(len(images), device=images.device)
+    x, y = network.stem(reconstruction - 0.5), network.stem(images - 0.5)
+    for block in network.blocks:
+        x, y = block(x), block(y)
+        difference = F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)
+        total = total + (difference**2).sum(1).mean((1, 2))
+    return total / len(network.blocks)
+
+
+@cache
+def _features(device: str):
+    return load_encoder(device).network
