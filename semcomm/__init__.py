@@ -12,7 +12,7 @@ _PUBLIC = {
         *("Channel", "ChannelOutput"),
     ),
     "semcomm.codecs": (
-        *("AVIF", "HEIF", "JPEG", "JPEG2000", "JPEGXL", "WebP", "SourceCodec"),
+        *("AVIF", "HEIF", "JPEG", "JPEG2000", "JPEGXL", "WebP", "Bilevel", "SourceCodec"),
         *("ASCIIText", "CompressedText", "TextCodec"),
         *("FloatLatent", "QuantisedLatent", "LatentCodec"),
         *("LDPC5G", "RegularLDPC", "Uncoded", "ChannelCode"),
@@ -34,6 +34,8 @@ _PUBLIC = {
     "semcomm.sweep.statistics": ("bd_quality", "bd_rate", "curves", "x_at"),
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
+        *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
+        *("Diffusers", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),
 }

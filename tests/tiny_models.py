@@ -18,7 +18,7 @@ def quietly(save, folder: Path) -> Path:
 
 def clip(folder: Path, seed: int = 0, size: int = 32) -> Path:
     """A CLIP model with its processor and tokenizer."""
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     torch.manual_seed(seed)
     layers = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -30,13 +30,20 @@ def clip(folder: Path, seed: int = 0, size: int = 32) -> Path:
     quietly(CLIPModel(config).save_pretrained, folder)
     crop = {"height": size, "width": size}
     CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size=crop).save_pretrained(folder)
+    clip_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def clip_tokenizer():
+    """CLIP's tokenizer with single characters for words."""
+    from transformers import CLIPTokenizer
+
     symbols = [chr(0x100 + n) for n in range(256)]
     letters = [chr(n) for n in range(33, 127)]
     alphabet = (letters + symbols)[:256]
     vocabulary = {symbol: n for n, symbol in enumerate(alphabet + [f"{symbol}</w>" for symbol in alphabet])}
     vocabulary |= {"<|startoftext|>": 512, "<|endoftext|>": 513}
-    CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder)
-    return folder
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
 
 def vit(folder: Path, seed: int = 0) -> Path:

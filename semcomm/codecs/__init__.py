@@ -1,6 +1,7 @@
 """Codecs: image <-> bytes (`source`), text and latents, bits <-> coded bits (`ldpc`), bits <-> symbols (`qam`)."""
 
 from semcomm.codecs.base import ChannelCode, Constellation, Decoded, SourceCodec
+from semcomm.codecs.bilevel import Bilevel
 from semcomm.codecs.latent import FloatLatent, LatentCodec, QuantisedLatent, ReceivedLatent
 from semcomm.codecs.ldpc import LDPC5G, RegularLDPC
 from semcomm.codecs.qam import QAM
@@ -17,6 +18,7 @@ __all__ = [
     "LDPC5G",
     "QAM",
     "ASCIIText",
+    "Bilevel",
     "ChannelCode",
     "CompressedText",
     "Constellation",

@@ -141,9 +141,9 @@ def read_transformer(
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder}: its pickle is damaged, or holds more than tensors, which is not read") from error
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(f"{folder}: cannot be loaded as {architecture} ({_first_line(error)})") from error
+        raise ModelError(f"{folder}: cannot be loaded as {architecture} ({first_line(error)})") from error
     mismatched = {name: (tuple(found), tuple(asked)) for name, found, asked in report["mismatched_keys"]}
-    _complain(folder, architecture, report["missing_keys"], mismatched)
+    complain(folder, architecture, report["missing_keys"], mismatched)
     return model
 
 
@@ -164,7 +164,7 @@ def load_processor(name: str, cls: str, **options: Any) -> Any:
             with quiet_transformers():
                 return getattr(transformers, cls).from_pretrained(folder, local_files_only=True, **options)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{folder}: has no usable {cls} ({_first_line(error)})") from error
+            raise ModelError(f"{folder}: has no usable {cls} ({first_line(error)})") from error
 
     return shared((folder, cls, tuple(options.items())), make)
 
@@ -199,7 +199,7 @@ def load_module(
         missing = [key for key in wanted if key not in found and not key.endswith("num_batches_tracked")]
         shapes = {key: (tuple(found[key].shape), shape) for key, shape in wanted.items() if key in found}
         kind = build.__name__.strip("_")
-        _complain(file, kind, missing, {key: pair for key, pair in shapes.items() if pair[0] != pair[1]})
+        complain(file, kind, missing, {key: pair for key, pair in shapes.items() if pair[0] != pair[1]})
         module.load_state_dict({k: v for k, v in found.items() if k in module.state_dict()}, strict=False)
         return module.to(target).eval().requires_grad_(False)
 
@@ -297,7 +297,7 @@ def _only_file(folder: Path, trust_pickle: bool) -> Path:
     return files[0]
 
 
-def _complain(
+def complain(
     where: Path, kind: str, missing: set[str] | list[str], mismatched: Mapping[str, tuple[Shape, Shape]]
 ) -> None:
     """Raise one error about tensors that are not there or have another shape."""
@@ -312,5 +312,6 @@ def _complain(
         raise ModelError(f"{where}: is no complete {kind}: {'; '.join(faults)}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its name."""
     return (str(error).splitlines() or [type(error).__name__])[0]
