@@ -69,6 +69,7 @@ class Captioned(Multiplexed):
         height, width = control[0].height, control[0].width
         return resized(generated, (height, width)), {
             "received_caption": list(prompts),
+            "generated_by": [self.backend.name] * len(control),
             "size": [f"{width}x{height}"] * len(control),
             "working_size": [f"{size[1]}x{size[0]}"] * len(control),
             **info,
