@@ -72,26 +72,27 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
         found = [(at, reception) for at, reception in zip(some, store.receptions(keys)) if reception]
         pairs = [(images[i].hash, reception.reconstruction) for (_, i, _), reception in found]
         scores = [store.scores(key, pairs) for _, key in metrics]
-        for ((n, i, r), reception), *values in zip(found, *scores):
-            point, image = experiment.points[n], images[i]
-            if experiment.kept(i, r):
-                reconstructions[n, image.name, r] = reception.reconstruction
-            columns.add(
-                {
-                    "transceiver": point.transceiver,
-                    "channel": point.channel,
-                    "image": image.name,
-                    "realisation": r,
-                    "snr_db": point.over.snr_db,
-                    **reception.ledger,
-                    **{name: reception.info.get(name) for name in COUNTS},
-                    **reception.info,
-                    **labels[n],
-                    **{name: v[0] if v else None for (name, _), v in zip(metrics, values)},
-                    "transmit_seconds": reception.seconds,
-                    "score_seconds": sum(v[1] for v in values if v),
-                }
-            )
+        where, got = zip(*found) if found else ((), ())
+        said = dict.fromkeys([*COUNTS, *(name for it in got for name in it.info)])
+        reconstructions |= {
+            (n, images[i].name, r): it.reconstruction for (n, i, r), it in found if experiment.kept(i, r)
+        }
+        columns.extend(
+            len(found),
+            {
+                "transceiver": [experiment.points[n].transceiver for n, _, _ in where],
+                "channel": [experiment.points[n].channel for n, _, _ in where],
+                "image": [images[i].name for _, i, _ in where],
+                "realisation": [r for _, _, r in where],
+                "snr_db": [experiment.points[n].over.snr_db for n, _, _ in where],
+                **{name: [it.ledger[name] for it in got] for name in LEDGER},
+                **{name: [it.info.get(name, None if name in COUNTS else math.nan) for it in got] for name in said},
+                **{axis: [labels[n][axis] for n, _, _ in where] for axis in experiment.axes},
+                **{name: [s[0] if s else None for s in column] for (name, _), column in zip(metrics, scores)},
+                "transmit_seconds": [it.seconds for it in got],
+                "score_seconds": [sum(s[1] for s in of_metrics if s) for of_metrics in zip(*scores)] or [0] * len(got),
+            },
+        )
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
     numbers = ["snr_db", *_RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
@@ -101,21 +102,19 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
 
 
 class _Columns:
-    """Rows as columns: what is alike in many rows is held once."""
+    """Rows as columns."""
 
     def __init__(self) -> None:
         self.lists: dict[str, list] = {}
         self._rows = 0
-        self._seen: dict[Any, Any] = {}
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a row; columns that it lacks, or that are new, are filled with NaN."""
-        for name in row.keys() - self.lists.keys():
-            self.lists[name] = [math.nan] * self._rows
+    def extend(self, count: int, columns: dict[str, list]) -> None:
+        """Add `count` rows; columns that they lack, or that are new, are filled with NaN."""
+        for name in columns:
+            self.lists.setdefault(name, [math.nan] * self._rows)
         for name, values in self.lists.items():
-            value = row.get(name, math.nan)
-            values.append(self._seen.setdefault(value, value) if isinstance(value, str) else value)
-        self._rows += 1
+            values += columns.get(name, [math.nan] * count)
+        self._rows += count
 
 
 def _sets(

@@ -5,8 +5,9 @@ resampled, then realisations within each of them. Values that are infinite (the 
 left out of the mean and counted apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+BLOCK = 4_000_000
+"""How many values are resampled at once."""
 RATIOS = {"bler": ("block_errors", "blocks"), "ber": ("bit_errors", "bits")}
 """Quantities that are a ratio of sums rather than a mean."""
 
@@ -58,14 +61,36 @@ def estimate(values: np.ndarray, weights: np.ndarray | None = None, resamples: i
     above, below = np.where(usable, values, 0.0), np.where(usable, weights, 0.0)
     if not below.sum():
         return Estimate(np.nan, np.nan, np.nan, 0, infinite)
-    rng = np.random.default_rng(0)
-    images, realisations = values.shape
-    rows = rng.integers(images, size=(resamples, images, 1))
-    columns = rng.integers(realisations, size=(resamples, images, realisations))
+    counts = _resampled(*values.shape, resamples)
     with np.errstate(invalid="ignore"):
-        means = above[rows, columns].sum((1, 2)) / below[rows, columns].sum((1, 2))
+        means = np.concatenate([(c @ above.ravel()) / (c @ below.ravel()) for c in counts])
     low, high = np.nanquantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(float(above.sum() / below.sum()), float(low), float(high), int(usable.sum()), infinite)
+
+
+def _resampled(images: int, realisations: int, resamples: int) -> Iterable[np.ndarray]:
+    """Give, in blocks, how often each value is drawn in each resample: [resamples, images * realisations].
+
+    They are the same for every point of one shape, so small ones are kept.
+    """
+    if resamples * images * realisations <= BLOCK:
+        return _kept_blocks(images, realisations, resamples)
+    return _blocks(images, realisations, resamples)
+
+
+@lru_cache(maxsize=2)
+def _kept_blocks(*shape: int) -> list[np.ndarray]:
+    return list(_blocks(*shape))
+
+
+def _blocks(images: int, realisations: int, resamples: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(images, size=(resamples, images, 1))
+    values = images * realisations
+    for some in np.array_split(rows, -(-resamples * values // BLOCK)):
+        drawn = some * realisations + rng.integers(realisations, size=(len(some), images, realisations))
+        drawn += values * np.arange(len(some))[:, None, None]
+        yield np.bincount(drawn.ravel(), minlength=len(some) * values).reshape(-1, values).astype(float)
 
 
 def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
@@ -94,9 +119,12 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
             raise ConfigurationError(f"the column {column!r} holds no numbers, so there is nothing to draw")
     along = {x} if x in axes else set(axes) - results.experiment.channel_axes
     fixed = [axis for axis in axes if axis not in along]
-    rows = []
-    for keys, group in table.groupby(["transceiver", "channel", *axes], dropna=False, sort=False):
-        named = dict(zip(["transceiver", "channel", *axes], keys))
+    rows, told_apart = [], ["transceiver", "channel", *axes]
+    table = table[list(dict.fromkeys([*told_apart, x, above, *([below] if below else [])]))].assign(
+        **{name: pd.factorize(table[name])[0] for name in ("image", "realisation")}
+    )
+    for keys, group in table.groupby(told_apart, dropna=False, sort=False):
+        named = dict(zip(told_apart, keys))
         found = estimate(_matrix(group, above), _matrix(group, below) if below else None)
         telling = [
             f"{axis} {named[axis]:g}" if isinstance(named[axis], float) else f"{axis} {named[axis]}"
