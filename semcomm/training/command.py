@@ -26,7 +26,8 @@ def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
     task, settings = build(data)
     command = _for_the_card(arguments.file, arguments.set, INCIDENTAL | task.incidental | {"start_from"})
     path = train(task, settings, arguments.out, _say, command, arguments.export)
-    print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
+    if path is not None:
+        print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
 
 
 def _for_the_card(file: Path, assignments: Sequence[str], local: Collection[str]) -> str:

@@ -17,12 +17,13 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from semcomm.component import class_path, plain
-from semcomm.errors import ConfigurationError, ModelError, RunError
+from semcomm.errors import ModelError, RunError
 from semcomm.seeds import Seed
 from semcomm.training import checkpoints
 from semcomm.training.checkpoints import Checkpoint, State
 from semcomm.training.export import export
 from semcomm.training.log import Log
+from semcomm.training.processes import Processes
 from semcomm.training.schedule import average, learning_rate
 from semcomm.training.settings import INCIDENTAL, Settings
 from semcomm.training.task import Task
@@ -35,8 +36,10 @@ def train(
     report: Callable[[str], None] | None = None,
     command: str = "",
     export_only: bool = False,
-) -> Path:
+) -> Path | None:
     """Train `task`, or continue where the folder `out` left off, and return the shipped safetensors file.
+
+    Where a launcher has started several processes, they train together, and all but the first return None.
 
     A run that was killed at any moment and is called again ends with the same weights as one that was not, on the
     same machine with the same number of threads.
@@ -55,20 +58,29 @@ def train(
         ModelError: when a checkpoint is damaged or of another task.
     """
     with torch.random.fork_rng(), _threads(settings.threads):
-        trainer = Trainer(task, settings, Path(out), report or (lambda _: None))
+        processes = Processes(settings.device)
+        quiet = report is None or not processes.is_first
+        trainer = Trainer(task, settings, Path(out), (lambda _: None) if quiet else report, processes)
         if not export_only:
             trainer.run()
         elif not trainer.step:
             raise RunError(f"{out}: there is no checkpoint to export yet")
-        return export(task, settings, trainer.state.averaged, trainer.checkpoint(), Path(out), command)
+        path = None
+        if processes.is_first:
+            path = export(task, settings, trainer.state.averaged, trainer.checkpoint(), Path(out), command)
+        processes.wait()
+        return path
 
 
 class Trainer:
     """A training between two steps: modules, optimiser and the number of steps done."""
 
-    def __init__(self, task: Task, settings: Settings, out: Path, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, task: Task, settings: Settings, out: Path, report: Callable[[str], None], processes: Processes
+    ) -> None:
         self.task, self.settings, self.out, self.report = task, settings, out, report
-        self.device = _device(settings.device)
+        self.processes, self.device = processes, processes.device
+        self.share = processes.share(settings.batch)
         self.configuration = _flat(plain(asdict(settings)) | {"task": task.recipe()["init_args"]})
         for key in INCIDENTAL:
             del self.configuration[key]
@@ -77,7 +89,8 @@ class Trainer:
         self.step, self.seconds, self.scores = 0, 0.0, {}
         path = checkpoints.last(out)
         found = None if path is None else checkpoints.read(path)
-        task.prepare(report)
+        with processes.first_alone():
+            task.prepare(report)
         self.fingerprint = task.fingerprint()
         if found is not None:
             same = (class_path(type(task)), self.configuration, self.fingerprint)
@@ -101,8 +114,13 @@ class Trainer:
         Raises:
             RunError: when the loss or the gradient is no longer finite.
         """
-        with closing(Log(self.out, self.settings, self.step, self.report)) as log:
-            self._run(log)
+        if self.processes.is_first:
+            with closing(Log(self.out, self.settings, self.step, self.report)) as log:
+                self._run(log)
+        else:
+            for batch in self._batches():
+                self._one_step(batch)
+                self.step += 1
 
     def _run(self, log: Log) -> None:
         settings = self.settings
@@ -146,6 +164,7 @@ class Trainer:
             losses = self.task.losses(state.module, batch, generator)
         state.optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
+        self.processes.average_gradients(state.module)
         norm = nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip)
         values = {k: v.item() for k, v in losses.items()} | {"gradient": norm.item(), "rate": rate}
         if not (isfinite(values["loss"]) and isfinite(values["gradient"])):
@@ -186,10 +205,11 @@ class Trainer:
 
     def _batch(self, step: int) -> dict[str, Tensor]:
         generator = self._seed(step).generator("batch")
-        return self.task.batch(self.settings.batch, step / self.settings.steps, generator)
+        return self.task.batch(self.share, step / self.settings.steps, generator)
 
     def _seed(self, step: int) -> Seed:
-        return Seed(f"{self.settings.seed}/train/{step}")
+        rank = self.processes.rank
+        return Seed(f"{self.settings.seed}/train/{step}" + (f"/{rank}" if rank else ""))
 
 
 @contextmanager
@@ -200,17 +220,6 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
 
 
 def _optimiser(module: nn.Module, settings: Settings) -> torch.optim.AdamW:

@@ -13,14 +13,15 @@ class Settings:
     Args:
         seed: of everything random.
         steps: of the optimiser, in all.
-        batch: pictures in a step.
+        batch: pictures in a step, over all processes.
         learning_rate: peak of the schedule.
         warmup_steps: over which the rate rises to its peak; it then falls as a cosine to 0.
         weight_decay: AdamW's, on matrices and kernels only.
         ema: decay of the moving average of the weights, which is what is validated and shipped.
         clip: largest norm of the gradient.
         precision: `bf16` runs the network under autocast, `fp32` does not.
-        device: `auto` takes a GPU where there is one; or a torch device such as `cpu` or `cuda:1`.
+        device: `auto` takes a GPU where there is one, with `accelerate launch` one for each process; or a torch device
+            such as `cpu` or `cuda:1`.
         threads: of the network on a CPU; None leaves it to torch. Where other programs use the cores, 1 may be
             several times faster than 2: a layer waits for the slowest of its threads.
         workers: threads that prepare batches ahead.
