@@ -10,6 +10,7 @@ import torch
 from semcomm.errors import ModelError
 from semcomm.models.backbones import BUILD
 from semcomm.models.cards import CARDS
+from semcomm.models.diffusion import check_fit, read_diffuser, read_index, read_safety_checker, read_scheduler
 from semcomm.models.files import Shape, files_in, fingerprint, tensors_in
 from semcomm.models.inception import CLASSIFIER, InceptionV3
 from semcomm.models.loading import import_transformers, load_processor, read_transformer
@@ -43,9 +44,8 @@ class Checked:
 def check(folder: Path) -> Checked:
     """Return what the model in a folder is, having read all of it.
 
-    Of transformers' models every tensor is compared with what the configuration asks for; of diffusers' pipelines
-    every component must be there, and its files of weights whole; a file of weights alone must be one of those that
-    LPIPS and FID take.
+    Every tensor of a network is compared with what its configuration asks for; of diffusers' pipelines every component
+    must be there and whole; a file of weights alone must be one of those that LPIPS and FID take.
 
     Args:
         folder: or a file of weights.
@@ -91,21 +91,24 @@ def _layout(file: Path, shapes: dict[str, Shape]) -> str:
 
 
 def _check_pipeline(folder: Path) -> str:
-    index = _json(folder / "model_index.json")
-    for name, entry in index.items():
-        if name.startswith("_") or not isinstance(entry, list) or entry[0] is None:
-            continue  # a component that this pipeline does without
-        library, cls = entry
-        part = folder / name
-        if not part.is_dir():
-            raise ModelError(f"{folder}: the component {name} ({cls}) is missing; fetch the model again")
-        if (part / "config.json").is_file():
-            found = _check_component(part, cls if library == "transformers" else None)
-            if found != cls:
-                raise ModelError(f"{part}: holds a {found}, but the pipeline asks for a {cls}")
-        elif not any(part.glob("*.json")):
-            raise ModelError(f"{part}: has no configuration; fetch the model again")
-    return index.get("_class_name", "pipeline")
+    for part, (library, cls) in read_index(folder).items():
+        path = folder / part
+        if not path.is_dir():
+            raise ModelError(f"{folder}: the component {part} ({cls}) is missing; fetch the model again")
+        if cls.endswith("Scheduler"):
+            read_scheduler(path, cls)
+        elif cls.endswith("Tokenizer"):
+            load_processor(str(path), cls)
+        elif cls.startswith(("CLIPImageProcessor", "CLIPFeatureExtractor")):
+            load_processor(str(path), "CLIPImageProcessorPil")
+        elif cls == "StableDiffusionSafetyChecker":
+            read_safety_checker(path)
+        elif library == "transformers":
+            _check_component(path, cls)
+        else:
+            read_diffuser(path, cls)
+    check_fit(folder)
+    return _json(folder / "model_index.json").get("_class_name", "pipeline")
 
 
 def _check_component(folder: Path, architecture: str | None = None) -> str:
@@ -115,8 +118,7 @@ def _check_component(folder: Path, architecture: str | None = None) -> str:
         raise ModelError(f"{folder}: has neither config.json nor model_index.json, so it is no model that we know")
     configuration = _json(path)
     if "_class_name" in configuration:  # of diffusers
-        if not list(folder.glob("diffusion_pytorch_model*.safetensors")):
-            raise ModelError(f"{folder}: has no weights (diffusion_pytorch_model.safetensors); fetch it again")
+        read_diffuser(folder, configuration["_class_name"])
         return configuration["_class_name"]
     kind, processors = _NEEDED.get(configuration.get("model_type"), (None, ()))
     if architecture is None:

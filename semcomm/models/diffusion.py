@@ -92,6 +92,7 @@ def load_pipeline(
     def make() -> "DiffusionPipeline":
         cls = _class(pipeline)
         index = read_index(folder, _KIND[pipeline])
+        check_fit(folder, guide)
         accepted = set(inspect.signature(cls.__init__).parameters)
         unused = {"image_encoder"} if "image_normalizer" not in index else set()
         unused |= set() if safety_checker else {"safety_checker"}
@@ -104,7 +105,6 @@ def load_pipeline(
             raise ModelError(f"{folder}: has no safety checker; do without (safety_checker: false), or fetch one")
         if guide:
             parts["controlnet"] = _shared_model(guide, "ControlNetModel", precision, home)
-        _check_fit(folder, guide, parts)
         parts["scheduler"] = _class("DDIMScheduler").from_config(parts["scheduler"].config, **_DDIM)
         absent = {part: None for part in ("safety_checker", "feature_extractor", "image_encoder") if part in accepted}
         flags = {"requires_safety_checker": safety_checker} if "requires_safety_checker" in accepted else {}
@@ -247,7 +247,7 @@ def read_scheduler(folder: Path, kind: str) -> Any:
 def _shared_model(folder: Path, kind: str, precision: Precision, device: torch.device) -> Any:
     def make() -> Any:
         if kind == "StableDiffusionSafetyChecker":
-            model = _read_safety_checker(folder, getattr(torch, precision))
+            model = read_safety_checker(folder, getattr(torch, precision))
         else:
             model = read_diffuser(folder, kind, getattr(torch, precision))
         return model.to(device).eval().requires_grad_(False)
@@ -255,7 +255,14 @@ def _shared_model(folder: Path, kind: str, precision: Precision, device: torch.d
     return shared((folder, kind, precision, device), make)
 
 
-def _read_safety_checker(folder: Path, dtype: torch.dtype) -> Any:
+def read_safety_checker(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """Read the network that looks for objectionable pictures.
+
+    Raises:
+        ModelError: when it is missing, incomplete or damaged.
+    """
+    for file in sorted(folder.glob("model*.safetensors")):
+        tensors_in(file)
     try:
         with quiet_diffusers():
             model, report = _class("StableDiffusionSafetyChecker").from_pretrained(
@@ -276,24 +283,29 @@ def _class(kind: str) -> Any:
     return found
 
 
-def _check_fit(folder: Path, guide: Path | None, parts: dict[str, Any]) -> None:
-    """Refuse parts that are whole but not of one model."""
-    unet, vae, text = parts["unet"].config, parts["vae"].config, parts["text_encoder"].config
-    if unet.cross_attention_dim != text.hidden_size:
-        raise ModelError(
-            f"{folder}: its unet attends to texts of width {unet.cross_attention_dim}, its text_encoder makes them of "
-            f"{text.hidden_size}: the folder mixes two models"
-        )
-    if unet.in_channels != vae.latent_channels:
-        raise ModelError(
-            f"{folder}: its unet takes {unet.in_channels} channels, its vae makes {vae.latent_channels}: the folder "
-            "mixes two models, or is one for inpainting"
-        )
-    if guide:
-        control = parts["controlnet"].config
+def check_fit(folder: Path, controlnet: Path | None = None) -> None:
+    """Refuse parts that are whole, but not of one model, by what their configurations say.
+
+    Raises:
+        ModelError: which two parts do not fit.
+    """
+
+    def said(part: Path, name: str) -> Any:
+        try:
+            return json.loads((part / "config.json").read_text()).get(name)
+        except (OSError, ValueError, AttributeError):
+            return None  # what is missing or damaged is refused where it is read
+
+    def compare(one: Path, name: str, other: Path, same: str) -> None:
+        mine, theirs = said(one, name), said(other, same)
+        if None not in (mine, theirs) and mine != theirs:
+            raise ModelError(
+                f"{one}: its {name} is {mine}, but {same} of {other} is {theirs}: they are not of one model"
+            )
+
+    unet = folder / "unet"
+    compare(unet, "cross_attention_dim", folder / "text_encoder", "hidden_size")
+    compare(unet, "in_channels", folder / "vae", "latent_channels")
+    if controlnet:
         for name in ("block_out_channels", "cross_attention_dim"):
-            ours, theirs = getattr(control, name), getattr(unet, name)
-            if (list(ours) if isinstance(ours, list | tuple) else ours) != (
-                list(theirs) if isinstance(theirs, list | tuple) else theirs
-            ):
-                raise ModelError(f"{guide}: its {name} is {ours}, that of {folder} {theirs}: it steers another model")
+            compare(controlnet, name, unet, name)

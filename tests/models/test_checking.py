@@ -1,8 +1,9 @@
 import hashlib
-import json
 import shutil
+from functools import partial
 
 import pytest
+import tiny_diffusion
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
@@ -11,6 +12,7 @@ from semcomm.cli import main
 from semcomm.errors import ModelError
 from semcomm.models import CARDS
 from semcomm.models.checking import check
+from semcomm.models.diffusion import check_fit
 
 
 @pytest.mark.parametrize(
@@ -61,49 +63,53 @@ def test_what_is_missing_beside_the_weights_is_named(tmp_path):
 
 @pytest.fixture
 def pipeline(tmp_path):
-    """A pipeline in the layout of diffusers, with a CLIP text encoder in it."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+    """A tiny Stable Diffusion in the layout of diffusers."""
+    return tiny_diffusion.stable_diffusion(tmp_path / "pipeline")
 
-    folder = tmp_path / "pipeline"
-    config = CLIPTextConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2)
-    tiny_models.quietly(CLIPTextModel(config).save_pretrained, folder / "text_encoder")
-    for name, cls in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL")):
-        (folder / name).mkdir()
-        (folder / name / "config.json").write_text(json.dumps({"_class_name": cls}))
-        save_file({"weight": torch.ones(3)}, folder / name / "diffusion_pytorch_model.safetensors")
-    (folder / "scheduler").mkdir()
-    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "safety_checker": [None, None],
-        "requires_safety_checker": False,
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+
+@pytest.mark.parametrize(
+    ("make", "kind", "files"),
+    [
+        (partial(tiny_diffusion.stable_diffusion, safety_checker=True), "StableDiffusionPipeline", 4),
+        (tiny_diffusion.unclip, "StableUnCLIPImg2ImgPipeline", 5),
+        (tiny_diffusion.controlnet, "ControlNetModel", 1),
+    ],
+)
+def test_a_complete_diffusion_model_is_said_to_be(tmp_path, make, kind, files):
+    found = check(make(tmp_path / "model"))
+    assert (found.kind, found.files) == (kind, files)
 
 
 def test_every_component_of_a_pipeline_is_looked_at(pipeline):
-    found = check(pipeline)
-    assert (found.kind, found.files) == ("StableDiffusionPipeline", 3)
     tiny_models.edit_json(pipeline / "vae" / "config.json", _class_name="VQModel")
     with pytest.raises(ModelError, match="vae: holds a VQModel, but the pipeline asks for a AutoencoderKL"):
         check(pipeline)
     shutil.rmtree(pipeline / "vae")
     with pytest.raises(ModelError, match=r"the component vae \(AutoencoderKL\) is missing"):
         check(pipeline)
+    tiny_models.edit_json(pipeline / "model_index.json", vae=[None, None])
+    with pytest.raises(ModelError, match="names no vae, which a StableDiffusionPipeline needs"):
+        check(pipeline)
 
 
 def test_damage_in_a_component_is_found(pipeline):
     unet = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(unet)
+    name = next(iter(tensors))
+    save_file({key: value for key, value in tensors.items() if key != name}, unet)
+    with pytest.raises(ModelError, match=f"no complete UNet2DConditionModel: 1 tensors are missing .{name}"):
+        check(pipeline)
+    save_file({**tensors, name: torch.zeros(3)}, unet)
+    with pytest.raises(ModelError, match=f"1 have another shape .{name} is .3., not"):
+        check(pipeline)
     unet.write_bytes(unet.read_bytes()[:-2])
     with pytest.raises(ModelError, match=r"has .* bytes"):
         check(pipeline)
     unet.unlink()
     with pytest.raises(ModelError, match="unet: has no weights"):
+        check(pipeline)
+    (pipeline / "unet" / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"unet: has no config\.json"):
         check(pipeline)
     text = pipeline / "text_encoder" / "model.safetensors"
     tensors = load_file(text)
@@ -112,8 +118,21 @@ def test_damage_in_a_component_is_found(pipeline):
     with pytest.raises(ModelError, match="no complete CLIPTextModel: 1 tensors are missing"):
         check(pipeline)
     (pipeline / "scheduler" / "scheduler_config.json").unlink()
-    with pytest.raises(ModelError, match="scheduler: has no configuration"):
+    with pytest.raises(ModelError, match="scheduler: has no usable PNDMScheduler"):
         check(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("text_encoder", "hidden_size", 64, "cross_attention_dim is 32, but hidden_size .* is 64"),
+        ("vae", "latent_channels", 16, "in_channels is 4, but latent_channels .* is 16"),
+    ],
+)
+def test_parts_of_two_models_are_refused(pipeline, part, name, value, message):
+    tiny_models.edit_json(pipeline / part / "config.json", **{name: value})
+    with pytest.raises(ModelError, match=f"{message}: they are not of one model"):
+        check_fit(pipeline)
 
 
 def test_damage_within_a_file_is_found_where_its_hash_is_known(tmp_path, monkeypatch):
