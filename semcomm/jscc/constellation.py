@@ -14,7 +14,7 @@ from semcomm.errors import ConfigurationError
 Name = Literal["analog", "qpsk", "16qam", "64qam"]
 BITS_PER_SYMBOL: dict[str, int] = {"qpsk": 2, "16qam": 4, "64qam": 6}
 HALVINGS = 8
-"""Of the interval in which the scale of the symbols is sought: to 1 part in 100."""
+"""Of the interval in which the scale of the symbols is sought: to 1 part in 50."""
 
 
 def checked(name: str) -> str:
@@ -29,16 +29,16 @@ def checked(name: str) -> str:
 
 
 def levels(name: str) -> tuple[float, int]:
-    """Return half the distance of neighbouring levels on one axis of a square QAM of unit power, and their number."""
+    """Return what divides the odd integers into the levels of one axis of a square QAM of unit power; their number."""
     count = 2 ** (BITS_PER_SYMBOL[name] // 2)
-    return sqrt(3 / (2 * (count**2 - 1))), count
+    return sqrt(2 * (count**2 - 1) / 3), count
 
 
 def nearest(values: Tensor, name: str) -> Tensor:
     """Return the level of the constellation's axis that is nearest to each value."""
-    half, count = levels(name)
-    steps = ((values / half + count - 1) / 2).round().clamp(0, count - 1)
-    return (2 * steps - (count - 1)) * half
+    divisor, count = levels(name)
+    steps = ((values * divisor + count - 1) / 2).round().clamp(0, count - 1)
+    return (2 * steps - (count - 1)) / divisor
 
 
 def emitted(values: Tensor, present: Tensor, name: str) -> Tensor:
@@ -59,15 +59,20 @@ def emitted(values: Tensor, present: Tensor, name: str) -> Tensor:
     values = values * torch.rsqrt((values**2).sum((1, 2, 3), keepdim=True) / uses + 1e-12)
     if name == "analog":
         return values
-    with torch.no_grad():
-        low = torch.full_like(uses, 0.05)  # here every symbol is at the innermost points, of power at most 1
-        high = torch.full_like(uses, 4.0)
-        for _ in range(HALVINGS):
-            middle = (low * high).sqrt()
-            power = (nearest(values * middle, name) ** 2 * present).sum((1, 2, 3), keepdim=True) / uses
-            low = torch.where(power <= 1 + 1e-6, middle, low)
-            high = torch.where(power <= 1 + 1e-6, high, middle)
-    values = values * low
-    with torch.no_grad():
-        rounding = nearest(values, name) * present - values
-    return values + rounding
+    if name != "qpsk":  # all of its points have the same power
+        values = values * _scale(values, present, uses, name)
+    points = nearest(values.detach(), name) * present
+    return points + (values - values.detach())  # plus 0, with the gradient of `values`
+
+
+@torch.no_grad()
+def _scale(values: Tensor, present: Tensor, uses: Tensor, name: str) -> Tensor:
+    """Return the largest factor for each image, [B, 1, 1, 1], with which the nearest points' mean power is at most 1."""
+    low = torch.full_like(uses, 0.05)  # here nearly every symbol is at the innermost points, of power far below 1
+    high = torch.full_like(uses, 4.0)
+    for _ in range(HALVINGS):
+        middle = (low * high).sqrt()
+        power = (nearest(values * middle, name) ** 2 * present).sum((1, 2, 3), keepdim=True) / uses
+        fits = power <= 1 + 1e-6  # points of power 1 on the whole are allowed, whatever float32 makes of their sum
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return low
