@@ -41,12 +41,13 @@ def planned(wish: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
     """
     bounds = torch.log2(torch.tensor(uses, dtype=wish.dtype, device=wish.device))
     table = torch.tensor([uses[0], *uses], dtype=wish.dtype, device=wish.device)
+    total = budget.double() * wish[0].numel() + 1e-6
     low = bounds[0] - wish.amax((1, 2)) - 1
     high = bounds[-1] - wish.amin((1, 2)) + 1
     for _ in range(SEARCH_STEPS):
         middle = (low + high) / 2
         plan = torch.bucketize(wish + middle[:, None, None], bounds, right=True)
-        fits = table[plan].mean((1, 2)) <= budget + 1e-6
+        fits = table[plan].double().sum((1, 2)) <= total
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     return torch.bucketize(wish + low[:, None, None], bounds, right=True).clamp_min(1).to(torch.uint8)
 

@@ -72,7 +72,8 @@ class Codec:
         if allocation == "uniform":
             layers = sum(cost <= budget for cost in costs)
             return torch.full((len(images), height, width), layers, dtype=torch.uint8)
-        return planned(FOLLOWED * activity(padded, stride), torch.full((len(images),), budget), costs)
+        budgets = torch.full((len(images),), budget, dtype=torch.float64)
+        return planned(FOLLOWED * activity(padded, stride), budgets, costs)
 
     def uses_of(self, images: Tensor, layers: int) -> int:
         """Return the channel uses of each image [B, 3, H, W] with the first `layers` layers everywhere.
@@ -100,15 +101,7 @@ class Codec:
         there = [self.network.presence(plan, index)[:, 0] > 0 for index in range(len(grids))]
         return [torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))]
 
-    def receive(
-        self,
-        symbols: Sequence[Tensor],
-        snr_db: Tensor,
-        plan: Tensor,
-        height: int,
-        width: int,
-        layers: int | None = None,
-    ) -> Tensor:
+    def receive(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor, height: int, width: int) -> Tensor:
         """Return images [B, 3, height, width] in [0, 1].
 
         Args:
