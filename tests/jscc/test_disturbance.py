@@ -1,0 +1,109 @@
+"""The channels of training are those of the sweep, to within what chance allows; the SNR is not 3 dB off."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import exp1
+
+from semcomm import AWGN, QAM, Noiseless, Rayleigh
+from semcomm.jscc.codec import receivable
+from semcomm.jscc.disturbance import received
+from semcomm.seeds import Seed
+
+SNRS = [-2.0, 5.0, 13.0]
+COUNT = 90_000
+"""Symbols of each image."""
+
+
+@pytest.fixture(scope="module")
+def sent() -> torch.Tensor:
+    """Points of 16QAM, complex [3, COUNT]."""
+    index = torch.randint(16, (3, COUNT), generator=torch.Generator().manual_seed(1))
+    return QAM("16qam").points[index]
+
+
+def in_training(sent: torch.Tensor, snr_db: list[float], faded: bool, seed: int = 2) -> torch.Tensor:
+    """What the training's channel makes of [B, n], as 9 channels of a square grid."""
+    grid = sent.view(len(sent), 9, 100, -1)
+    symbols = torch.cat([grid.real, grid.imag], 1)
+    generator = torch.Generator().manual_seed(seed)
+    found = received(symbols, torch.tensor(snr_db), torch.full((len(sent),), faded), generator)
+    return torch.complex(*found.chunk(2, 1)).flatten(1)
+
+
+def in_a_sweep(sent: torch.Tensor, snr_db: list[float], faded: bool) -> torch.Tensor:
+    found = []
+    for index, (x, snr) in enumerate(zip(sent, snr_db)):
+        channel = Rayleigh(snr, coherence="symbol") if faded else AWGN(snr)
+        found += receivable(channel([x], [Seed(f"test/{index}")]))
+    return torch.stack(found)
+
+
+def expected(snr_db: float, faded: bool) -> float:
+    """The MMSE of symbols of power 1; with Rayleigh fading E[N0 / (|h|² + N0)] = N0·e^N0·E1(N0)."""
+    n0 = 10 ** (-snr_db / 10)
+    return n0 * np.exp(n0) * exp1(n0) if faded else n0 / (1 + n0)
+
+
+def interval(samples: torch.Tensor) -> tuple[float, float]:
+    """Mean, and four standard errors of it."""
+    return samples.mean().item(), 4 * samples.std().item() / len(samples) ** 0.5
+
+
+@pytest.mark.parametrize("faded", [False, True])
+def test_mean_and_error_are_those_of_the_sweeps_channel_and_of_theory(sent, faded):
+    trained, swept = in_training(sent, SNRS, faded), in_a_sweep(sent, SNRS, faded)
+    for index, snr_db in enumerate(SNRS):
+        x = sent[index]
+        for statistic in (
+            lambda y, x: (y * x.conj()).real,
+            lambda y, x: (y * x.conj()).imag,
+            lambda y, x: (y - x).abs() ** 2,
+            lambda y, x: (y - x).real ** 2,
+            lambda y, x: (y - x).imag ** 2,
+            lambda y, x: y.abs() ** 4,
+        ):
+            (mean, error), (other, other_error) = (interval(statistic(y[index], x)) for y in (trained, swept))
+            assert abs(mean - other) < (error**2 + other_error**2) ** 0.5
+        mse, error = interval((trained[index] - x).abs() ** 2)
+        assert abs(mse - expected(snr_db, faded)) < error
+        assert error < 0.05 * mse  # so 3 dB, or a fading of another mean power, would not pass
+
+
+def test_fading_is_chosen_image_by_image_and_the_generator_decides(sent):
+    grid = sent.view(3, 9, 100, -1)
+    symbols = torch.cat([grid.real, grid.imag], 1)
+    snr_db = torch.tensor([5.0, 5.0, 5.0])
+
+    def run(faded, seed):
+        return received(symbols, snr_db, torch.tensor(faded), torch.Generator().manual_seed(seed))
+
+    both, none = run([True, False, True], 3), run([False, False, False], 3)
+    assert torch.equal(both[1], none[1])
+    assert not torch.equal(both[0], none[0])
+    errors = ((both - symbols) ** 2).mean((1, 2, 3)) * 2  # of complex symbols
+    assert errors[0].item() == pytest.approx(expected(5, True), rel=0.03)
+    assert errors[1].item() == pytest.approx(expected(5, False), rel=0.03)
+    assert torch.equal(both, run([True, False, True], 3))
+    assert not torch.equal(both, run([True, False, True], 4))
+
+
+def test_absent_symbols_and_gradients():
+    symbols = torch.zeros(1, 4, 8, 8)
+    symbols[..., :4] = 0.5
+    symbols.requires_grad_()
+    found = received(symbols, torch.tensor([10.0]), torch.tensor([True]), torch.Generator().manual_seed(5))
+    found.sum().backward()
+    assert ((0 < symbols.grad) & (symbols.grad < 1)).all()  # |h|² / (|h|² + N0)
+
+
+def test_what_a_receiver_takes_is_the_mmse_estimate():
+    x = torch.tensor([1 + 1j, -0.5j, 0.2], dtype=torch.complex64)
+    seeds = [Seed("a"), Seed("b")]
+    output = AWGN(3.0)([x, x], seeds)
+    for estimate, y in zip(receivable(output), output.received):
+        assert torch.allclose(estimate, y / (1 + 10**-0.3))
+    assert torch.equal(receivable(Noiseless()([x], seeds[:1]))[0], x)
+    output = Rayleigh(3.0, coherence=2)([x, x], seeds)
+    for estimate, y, h in zip(receivable(output), output.received, output.gain):
+        assert torch.allclose(estimate, h.conj() * y / (h.abs() ** 2 + 10**-0.3))
