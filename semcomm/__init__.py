@@ -35,6 +35,7 @@ _PUBLIC = {
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
+        *("LSCI", "DeepJSCC"),
         *("Diffusers", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),
