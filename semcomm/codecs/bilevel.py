@@ -8,10 +8,13 @@ from torch import Tensor
 
 from semcomm.codecs.base import SourceCodec
 from semcomm.errors import DecodeError, RateError
-from semcomm.images import MAX_PIXELS, from_bytes
+from semcomm.images import from_bytes
 
 _HEADER = struct.Struct(">HH")
 """Height and width."""
+
+MOST_PIXELS = 2**22
+"""More are not coded, so that a damaged header keeps no decoder busy for long."""
 
 _CONTEXTS = 1 << 10
 _RENEW = 1024
@@ -30,12 +33,12 @@ class Bilevel(SourceCodec):
         """Code an image [3, H, W] exactly, whatever that takes.
 
         Raises:
-            RateError: when that is more than `max_bytes`, or a side is longer than 65,535 pixels.
+            RateError: when that is more than `max_bytes`, or there are more than 2^22 pixels.
         """
         white = (image.mean(0) >= 0.5).numpy().astype(np.int64)
         height, width = white.shape
-        if max(height, width) > 0xFFFF:
-            raise RateError(f"Bilevel: {width}x{height} pixels; a side has at most 65,535")
+        if height * width > MOST_PIXELS or max(height, width) > 0xFFFF:
+            raise RateError(f"Bilevel: {width}x{height} pixels; it takes at most {MOST_PIXELS:,}, and 65,535 a side")
         stream = _encoded(np.pad(white, ((2, 0), (2, 2)))).tobytes().rstrip(b"\0")  # the decoder goes on with zeros
         payload = _HEADER.pack(height, width) + stream
         if len(payload) > max_bytes:
@@ -51,7 +54,7 @@ class Bilevel(SourceCodec):
         if len(payload) < _HEADER.size:
             raise DecodeError("Bilevel: no header arrived")
         height, width = _HEADER.unpack(payload[: _HEADER.size])
-        if not 0 < height * width <= MAX_PIXELS:
+        if not 0 < height * width <= MOST_PIXELS:
             raise DecodeError(f"Bilevel: the header says {width}x{height} pixels")
         pixels = _decoded(np.frombuffer(payload[_HEADER.size :], np.uint8), height, width)
         white = pixels[2:, 2:-2].astype(np.uint8)

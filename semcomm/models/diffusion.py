@@ -306,6 +306,6 @@ def check_fit(folder: Path, controlnet: Path | None = None) -> None:
     unet = folder / "unet"
     compare(unet, "cross_attention_dim", folder / "text_encoder", "hidden_size")
     compare(unet, "in_channels", folder / "vae", "latent_channels")
-    if controlnet:
+    if controlnet and said(controlnet, "_class_name") == "ControlNetModel":
         for name in ("block_out_channels", "cross_attention_dim"):
             compare(controlnet, name, unet, name)
