@@ -54,7 +54,9 @@ def as_spec(data: Any) -> dict:
     if isinstance(data, str):
         return {"class_path": data, "init_args": {}}
     if isinstance(data, Mapping) and "class_path" in data:
-        return {**data, "init_args": dict(data.get("init_args") or {})}
+        arguments = data.get("init_args") or {}
+        if isinstance(arguments, Mapping):
+            return {**data, "init_args": dict(arguments)}
     raise ConfigurationError(f"expected a class, as a name or as class_path and init_args, not {data!r}")
 
 

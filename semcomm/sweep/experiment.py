@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from semcomm.channels import Channel
 from semcomm.component import Component, plain
@@ -17,10 +16,13 @@ from semcomm.errors import ConfigurationError
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
+from semcomm.parsing import parse_yaml
 from semcomm.sweep.configuration import as_spec, build, unknown_key, with_argument
 from semcomm.transceivers import Link
 
 CHANNEL_AXIS = "channel."
+MAX_POINTS = 100_000
+"""Of a transceiver or a channel: each is built before anything is sent."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +205,11 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
 def read_yaml(path: Path) -> dict:
     """Read a YAML file that holds a mapping."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as YAML ({error})") from None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path}: is no experiment: it must have keys such as transceivers and metrics")
     return data
@@ -220,12 +222,16 @@ def _variants(
     found = []
     for name, entry in entries.items():
         where = f"{section}.{name}"
-        own = dict(entry.get("sweep") or {}) if isinstance(entry, Mapping) else {}
+        own = entry.get("sweep") or {} if isinstance(entry, Mapping) else {}
+        if not isinstance(own, Mapping):
+            raise ConfigurationError(f"{where}.sweep: expected axes with their values, got {own!r}")
         if isinstance(entry, Mapping) and (extra := set(entry) - {"class_path", "init_args", "sweep"}):
             raise ConfigurationError(
                 f"{where}: no such key: {unknown_key(extra.pop(), ['class_path', 'init_args', 'sweep'])}"
             )
         axes = {**shared, **_axes(f"{where}.sweep", own)}
+        if (count := prod(map(len, axes.values()))) > MAX_POINTS:
+            raise ConfigurationError(f"{where}: {count:,} combinations of swept values; the limit is {MAX_POINTS:,}")
         for values in itertools.product(*axes.values()):
             try:
                 spec = {k: v for k, v in as_spec(entry).items() if k != "sweep"}
@@ -251,7 +257,8 @@ def axis_values(where: str, values: Any) -> list:
         return values
     if isinstance(values, Mapping) and set(values) == {"start", "stop", "step"}:
         start, stop, step = (values[name] for name in ("start", "stop", "step"))
-        if all(isinstance(v, int | float) for v in (start, stop, step)) and step > 0 and stop >= start:
+        numbers = all(isinstance(v, int | float) and abs(v) < 1e15 for v in (start, stop, step))
+        if numbers and step > 0 and 0 <= stop - start < MAX_POINTS * step:
             return [round(start + n * step, 10) for n in range(int((stop - start) / step + 1e-6) + 1)]
     raise ConfigurationError(f"{where}: expected a list of values, or start, stop and step, got {values!r}")
 

@@ -15,13 +15,14 @@ import torch
 
 from semcomm.component import plain
 from semcomm.errors import RunError
+from semcomm.files import files_at
 from semcomm.ledger import Ledger
-from semcomm.memo import Memo, write_whole
+from semcomm.memo import Memo, key_of, write_whole
 from semcomm.metrics import Metric, SetMetric
 from semcomm.sweep.engine import features_of, metric_key
 from semcomm.sweep.experiment import Experiment, reception_key, spelt
 from semcomm.sweep.plan import chunks, recipes_of
-from semcomm.sweep.store import LEDGER, Store, StoredImage, StoredScore
+from semcomm.sweep.store import LEDGER, SEAL, Store, StoredImage, StoredScore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,14 +60,34 @@ class Results:
 
 
 def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> Results:
-    """Look every planned row up in the store; those not there yet are left out."""
+    """Look every planned row up in the store; those not there yet are left out. What was exported is read back."""
+    recipes = recipes_of(store, experiment)
+    reconstructions = {}
+    kept = (
+        (n, i, r)
+        for n, i, r in itertools.product(range(len(recipes)), range(len(images)), range(experiment.realisations))
+        if experiment.kept(i, r)
+    )
+    for some in chunks(kept, ROWS_AT_ONCE):
+        keys = [reception_key(recipes[n], images[i].hash, experiment.seed, r) for n, i, r in some]
+        for (n, i, r), found in zip(some, store.received(keys)):
+            if found:
+                reconstructions[n, images[i].name, r] = found
+    tables = _sealed(experiment, store, images)
+    if tables is None:
+        tables = _table(experiment, store, images, recipes), _sets(experiment, store, images, recipes)
+    return Results(experiment, *tables, store.folder, {image.name: image for image in images}, reconstructions)
+
+
+def _table(
+    experiment: Experiment, store: Store, images: Sequence[StoredImage], recipes: Sequence[str]
+) -> "pd.DataFrame":
     import pandas as pd
 
     metrics = [(metric.name, _kept_key(store, metric)) for metric in experiment.image_metrics]
-    recipes = recipes_of(store, experiment)
     labels = [{axis: label(p.parameters.get(axis)) for axis in experiment.axes} for p in experiment.points]
     planned = itertools.product(range(len(recipes)), range(len(images)), range(experiment.realisations))
-    columns, reconstructions = _Columns(), {}
+    columns = _Columns()
     for some in chunks(planned, ROWS_AT_ONCE):
         keys = [reception_key(recipes[n], images[i].hash, experiment.seed, r) for n, i, r in some]
         found = [(at, reception) for at, reception in zip(some, store.receptions(keys)) if reception]
@@ -74,9 +95,6 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
         scores = [store.scores(key, pairs) for _, key in metrics]
         where, got = zip(*found) if found else ((), ())
         said = dict.fromkeys([*COUNTS, *(name for it in got for name in it.info)])
-        reconstructions |= {
-            (n, images[i].name, r): it.reconstruction for (n, i, r), it in found if experiment.kept(i, r)
-        }
         columns.extend(
             len(found),
             {
@@ -96,9 +114,7 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
     numbers = ["snr_db", *_RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
-    table = table.assign(**_rates(table))
-    sets = _sets(experiment, store, images, recipes)
-    return Results(experiment, table, sets, store.folder, {image.name: image for image in images}, reconstructions)
+    return table.assign(**_rates(table))
 
 
 class _Columns:
@@ -176,18 +192,61 @@ def _kept_key(store: Store, metric: Metric | SetMetric) -> str:
     return (store.meta("metric keys") or {}).get(spelt(metric)) or metric_key(metric)
 
 
-def export(results: Results, folder: Path) -> Results:
-    """Write the table as Parquet and CSV, whole or not at all."""
-    buffer = BytesIO()
-    results.table.to_parquet(buffer, index=False)
-    write_whole(folder / PARQUET, buffer.getvalue())
-    write_whole(folder / CSV, results.table.to_csv(index=False).encode())
-    if len(results.sets):
-        buffer = BytesIO()
-        results.sets.to_parquet(buffer, index=False)
-        write_whole(folder / SETS_PARQUET, buffer.getvalue())
-        write_whole(folder / SETS_CSV, results.sets.to_csv(index=False).encode())
+def export(results: Results, store: Store) -> Results:
+    """Write the tables as Parquet and CSV, each whole or not at all, unless that is what is there."""
+    images = list(results.images.values())
+    if _sealed(results.experiment, store, images, whole=True) is not None:
+        return results
+    tables = {(PARQUET, CSV): results.table, (SETS_PARQUET, SETS_CSV): results.sets}
+    digests = {}
+    for (parquet, csv), table in tables.items():
+        if len(table) or parquet == PARQUET:
+            buffer = BytesIO()
+            table.to_parquet(buffer, index=False)
+            for name, data in ((parquet, buffer.getvalue()), (csv, table.to_csv(index=False).encode())):
+                write_whole(results.folder / name, data)
+                digests[name] = hashlib.sha256(data).hexdigest()
+    store.set_meta(SEAL, {"of": _signature(results.experiment, store, images), "files": digests})
     return results
+
+
+def _signature(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> str:
+    """Return the hash of all that a table of results depends on beside the rows in the store."""
+    described = {key: value for key, value in experiment.resolved().items() if key not in ("title", "figures")}
+    return key_of(
+        {
+            "experiment": described,
+            "keys": [store.meta("metric keys"), recipes_of(store, experiment)],
+            "images": [[image.name, image.hash] for image in images],
+        }
+    )
+
+
+def _sealed(
+    experiment: Experiment, store: Store, images: Sequence[StoredImage], whole: bool = False
+) -> "tuple[pd.DataFrame, pd.DataFrame] | None":
+    """Return the two tables as they were exported, or None where that is not all there is by now.
+
+    Args:
+        experiment: the experiment.
+        store: of the run.
+        images: of the run.
+        whole: look at the CSV files too.
+    """
+    import pandas as pd
+
+    seal = store.meta(SEAL)
+    if not seal or seal["of"] != _signature(experiment, store, images):
+        return None
+    tables = {PARQUET: pd.DataFrame(), SETS_PARQUET: pd.DataFrame()}
+    for name, digest in seal["files"].items():
+        if whole or name in tables:
+            data = files_at(store.folder).read(name)
+            if data is None or hashlib.sha256(data).hexdigest() != digest:
+                return None
+            if name in tables:
+                tables[name] = pd.read_parquet(BytesIO(data))
+    return tables[PARQUET], tables[SETS_PARQUET]
 
 
 def label(value: Any) -> Any:

@@ -73,9 +73,9 @@ def run(
             for number, done in enumerate(run_tasks(plan, folder, workers) if total else [], 1):
                 store.add(done.receptions, done.scores)
                 on_progress(Progress(number, total))
-            return export(collect(experiment, store, images), folder)
+            return export(collect(experiment, store, images), store)
         except KeyboardInterrupt:
-            export(collect(experiment, store, images), folder)
+            export(collect(experiment, store, images), store)
             raise
         finally:
             store.close()

@@ -5,6 +5,7 @@ resampled, then realisations within each of them. Values that are infinite (the 
 left out of the mean and counted apart.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -54,18 +55,39 @@ def estimate(values: np.ndarray, weights: np.ndarray | None = None, resamples: i
         weights: denominators, alike; the estimate is then sum(values) / sum(weights).
         resamples: how many.
     """
-    infinite = int(np.isinf(values).sum())
-    usable = np.isfinite(values)
-    weights = np.ones_like(values) if weights is None else weights
-    usable &= np.isfinite(weights)
-    above, below = np.where(usable, values, 0.0), np.where(usable, weights, 0.0)
-    if not below.sum():
-        return Estimate(np.nan, np.nan, np.nan, 0, infinite)
-    counts = _resampled(*values.shape, resamples)
-    with np.errstate(invalid="ignore"):
-        means = np.concatenate([(c @ above.ravel()) / (c @ below.ravel()) for c in counts])
-    low, high = np.nanquantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(above.sum() / below.sum()), float(low), float(high), int(usable.sum()), infinite)
+    return estimates([values], None if weights is None else [weights], resamples)[0]
+
+
+def estimates(
+    values: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None, resamples: int = RESAMPLES
+) -> list[Estimate]:
+    """Return the estimates of many points; those of one shape are resampled alike, and together."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for at, value in enumerate(values):
+        by_shape.setdefault(value.shape, []).append(at)
+    found: dict[int, Estimate] = {}
+    for shape, places in by_shape.items():
+        above = np.stack([values[at] for at in places])
+        below = np.ones_like(above) if weights is None else np.stack([weights[at] for at in places])
+        found |= zip(places, _estimates(above, below, _resampled(*shape, resamples)))
+    return [found[at] for at in range(len(values))]
+
+
+def _estimates(above: np.ndarray, below: np.ndarray, drawn: Iterable[np.ndarray]) -> Iterator[Estimate]:
+    """Give the estimate of each point from numerators and denominators [points, images, realisations]."""
+    infinite = np.isinf(above).sum((1, 2))
+    usable = np.isfinite(above) & np.isfinite(below)
+    above, below = (np.where(usable, x, 0.0).reshape(len(x), -1).T for x in (above, below))
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a point without any value has no quantiles
+        means = np.concatenate([(counts @ above) / (counts @ below) for counts in drawn])
+        low, high = np.nanquantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+        mean = above.sum(0) / below.sum(0)
+    for n, count in enumerate(usable.sum((1, 2))):
+        if below[:, n].any():
+            yield Estimate(float(mean[n]), float(low[n]), float(high[n]), int(count), int(infinite[n]))
+        else:
+            yield Estimate(np.nan, np.nan, np.nan, 0, int(infinite[n]))
 
 
 def _resampled(images: int, realisations: int, resamples: int) -> Iterable[np.ndarray]:
@@ -119,20 +141,23 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
             raise ConfigurationError(f"the column {column!r} holds no numbers, so there is nothing to draw")
     along = {x} if x in axes else set(axes) - results.experiment.channel_axes
     fixed = [axis for axis in axes if axis not in along]
-    rows, told_apart = [], ["transceiver", "channel", *axes]
+    rows, values, weights, told_apart = [], [], [], ["transceiver", "channel", *axes]
     table = table[list(dict.fromkeys([*told_apart, x, above, *([below] if below else [])]))].assign(
         **{name: pd.factorize(table[name])[0] for name in ("image", "realisation")}
     )
     for keys, group in table.groupby(told_apart, dropna=False, sort=False):
         named = dict(zip(told_apart, keys))
-        found = estimate(_matrix(group, above), _matrix(group, below) if below else None)
+        values.append(_matrix(group, above))
+        weights.append(_matrix(group, below) if below else None)
         telling = [
             f"{axis} {named[axis]:g}" if isinstance(named[axis], float) else f"{axis} {named[axis]}"
             for axis in fixed
             if len(results.experiment.axes[axis]) > 1 and axis != x and not pd.isna(named[axis])
         ]
         at = named[x] if x in named else group[x].mean()
-        rows.append({"curve": ", ".join([named["transceiver"], *telling]), **named, x: at, **vars(found)})
+        rows.append({"curve": ", ".join([named["transceiver"], *telling]), **named, x: at})
+    for row, found in zip(rows, estimates(values, weights if below else None)):
+        row |= vars(found)
     columns = list(dict.fromkeys(["curve", "transceiver", "channel", *axes, x, *(f.name for f in fields(Estimate))]))
     return pd.DataFrame(rows, columns=columns)
 

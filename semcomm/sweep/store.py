@@ -23,6 +23,9 @@ DATABASE = "results.sqlite"
 FORMAT = 2
 """1 had no checksums; it is brought up to date when it is opened."""
 
+SEAL = "seal"
+"""Note about what was exported, for as long as that is all there is."""
+
 LEDGER = [f.name for f in fields(Ledger)]
 _TABLES = {
     "meta": (["key"], {"key": "TEXT", "value": "TEXT"}),
@@ -155,12 +158,13 @@ class Store:
         return [None if row[0] is None else (_number(row[3]), row[4]) for row in rows]
 
     def add(self, receptions: Mapping[str, StoredReception], scores: Iterable[StoredScore]) -> None:
-        """Keep receptions and scores: all of them or none."""
+        """Keep receptions and scores: all of them or none. It breaks the seal of what was exported."""
         rows = [
             (key, *(r.ledger[name] for name in LEDGER), json.dumps(r.info), r.reconstruction, r.seconds)
             for key, r in receptions.items()
         ]
         with self._transaction():
+            self._db.execute("DELETE FROM meta WHERE key = ?", (SEAL,))
             self._put("receptions", rows)
             self._put("scores", [(s.reference, s.reconstruction, s.metric, s.value, s.seconds) for s in scores])
 
