@@ -67,7 +67,7 @@ def emitted(values: Tensor, present: Tensor, name: str) -> Tensor:
 
 @torch.no_grad()
 def _scale(values: Tensor, present: Tensor, uses: Tensor, name: str) -> Tensor:
-    """Return the largest factor for each image, [B, 1, 1, 1], with which the nearest points' mean power is at most 1."""
+    """Return the largest factor for each image [B, 1, 1, 1] with which the nearest points' mean power is at most 1."""
     low = torch.full_like(uses, 0.05)  # here nearly every symbol is at the innermost points, of power far below 1
     high = torch.full_like(uses, 4.0)
     for _ in range(HALVINGS):

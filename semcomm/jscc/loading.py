@@ -4,12 +4,13 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from semcomm.errors import ModelError
+from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc.codec import Codec, Network, Precision
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
@@ -37,9 +38,12 @@ def path_of(checkpoint: str | Path) -> Path:
         return path
     path = Path(checkpoint).expanduser()
     if path.is_dir():
-        files = sorted(path.glob("*.safetensors"))
+        files = [file for file in path.glob("*.safetensors") if not file.name.startswith("checkpoint-")]
         if len(files) != 1:
-            raise ModelError(f"{path}: holds {len(files)} safetensors files; name the file of the codec")
+            raise ModelError(
+                f"{path}: holds {len(files)} codecs; name the file of one. Of a training that is not finished, "
+                "semcomm train FILE --out DIR --export writes one"
+            )
         return files[0]
     if not path.exists():
         raise ModelError(
@@ -115,17 +119,23 @@ def _codec(path: Path, modified: int, size: int, device: str, precision: Precisi
         card = json.loads(metadata(data)["card"])
         kind = KINDS[card["kind"]]
         options = dict(card["network"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        if held is not None:
+            tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
+    except (SafetensorError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
-    if kind is LSCINetwork and held is not None:
+    if kind is LSCINetwork:
         options["held"] = held
-        tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
+    elif held not in (None, 1):
+        raise ConfigurationError(f"{path}: a DeepJSCC has one slice, not {held}")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
     try:
         with torch.device("meta"):
             network = kind(**options)
         network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     except (TypeError, RuntimeError, ValueError) as error:
-        raise ModelError(f"{path}: its weights do not fit the network it names ({error})") from None
+        said = shorten(str(error), 240)
+        raise ModelError(f"{path}: its weights do not fit the network it names ({said})") from None
     return Codec(network, hashlib.sha256(data).hexdigest(), card, device, precision)
 
 
