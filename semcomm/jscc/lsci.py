@@ -127,7 +127,10 @@ class LSCINetwork(nn.Module):
         held: int | None = None,
     ) -> None:
         super().__init__()
-        self.layers = tuple(layer if isinstance(layer, Layer) else Layer(*layer) for layer in layers)
+        pairs = [(layer.stride, layer.symbols) if isinstance(layer, Layer) else tuple(layer) for layer in layers]
+        if any(len(pair) != 2 or pair[1] < 1 for pair in pairs):
+            raise ConfigurationError(f"a layer is a stride and a number of symbols, at least 1; these are {pairs}")
+        self.layers = tuple(Layer(*pair) for pair in pairs)
         self.constellation = grids.checked(constellation)
         strides = [layer.stride for layer in self.layers]
         if not strides or strides != sorted(strides, reverse=True) or set(strides) - {4, 8, 16}:

@@ -94,7 +94,7 @@ def test_absent_symbols_and_gradients():
     symbols.requires_grad_()
     found = received(symbols, torch.tensor([10.0]), torch.tensor([True]), torch.Generator().manual_seed(5))
     found.sum().backward()
-    assert ((0 < symbols.grad) & (symbols.grad < 1)).all()  # |h|² / (|h|² + N0)
+    assert ((symbols.grad > 0) & (symbols.grad < 1)).all()  # |h|² / (|h|² + N0)
 
 
 def test_what_a_receiver_takes_is_the_mmse_estimate():

@@ -1,0 +1,161 @@
+"""The networks: layers that add up, slices that stand alone, the published DeepJSCC."""
+
+import pytest
+import torch
+from tiny_codecs import TINY, USES, smooth_images, tiny_deepjscc, tiny_lsci
+from torch import nn
+
+from semcomm import QAM
+from semcomm.errors import ConfigurationError
+from semcomm.jscc.deepjscc import DeepJSCCNetwork
+from semcomm.jscc.lsci import LSCINetwork
+
+SNR = torch.tensor([3.0, 12.0])
+
+
+def whole(layers: int, height: int = 3, width: int = 2, count: int = 2) -> torch.Tensor:
+    return torch.full((count, height, width), layers, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return smooth_images(2, 48, 32)
+
+
+def test_rates_are_those_of_the_issue():
+    with torch.device("meta"):
+        network = LSCINetwork()
+    cbr = [uses / (3 * network.stride**2) for uses in network.uses]
+    assert cbr == pytest.approx([1 / 384, 1 / 192, 1 / 96, 1 / 48, 1 / 24, 1 / 12, 1 / 6, 1 / 4, 1 / 3])
+    assert [4 * uses / network.stride**2 for uses in network.uses][::8] == [4 * 3 / 384, 4.0]  # bpp on 16QAM
+    assert tiny_lsci().uses == USES
+
+
+@pytest.mark.parametrize("constellation", ["16qam", "analog"])
+def test_a_layers_symbols_do_not_depend_on_those_after_it(images, constellation):
+    network = tiny_lsci(constellation)
+    every = network.encode(images, SNR, whole(4))
+    shapes = [(4, 3, 2), (4, 3, 2), (4, 6, 4), (2, 12, 8)]
+    assert [tuple(symbols.shape[1:]) for symbols in every] == shapes
+    for layers in (1, 2, 3):
+        fewer = network.encode(images, SNR, whole(layers))
+        assert len(fewer) == layers
+        assert all(torch.equal(a, b) for a, b in zip(fewer, every))
+
+
+@pytest.mark.parametrize("held", [1, 2, 3, 4])
+def test_the_first_slices_alone_decode_as_the_whole_does(images, held):
+    whole_network = tiny_lsci()
+    tensors = whole_network.state_dict()
+    network = LSCINetwork(**TINY, held=held).eval()
+    wanted = {name: tensors[name] for name in network.state_dict()}
+    missing = {name for name in tensors if name not in wanted}
+    assert missing == {n for n in tensors if ".slices." in n and int(n.split(".")[2]) >= held}
+    network.load_state_dict(wanted)
+    plan = whole(4)
+    plan[0, 0, 0], plan[1, 1, 1] = 1, held
+    symbols = whole_network.encode(images, SNR, plan)[:held]
+    with torch.no_grad():
+        assert torch.equal(network.decode(symbols, SNR, plan), whole_network.decode(symbols, SNR, plan))
+        assert torch.equal(network.decode(symbols, SNR, plan), network.decode(symbols, SNR, plan.clamp_max(held)))
+        assert all(torch.equal(a, b) for a, b in zip(network.encode(images, SNR, plan.clamp_max(held)), symbols))
+
+
+def test_every_layer_and_the_snr_change_what_is_decoded(images):
+    network = tiny_lsci("analog")
+    symbols = network.encode(images, SNR, whole(4))
+    found = [network.decode(symbols[:n], SNR, whole(n)) for n in (1, 2, 3, 4)]
+    assert all(image.shape == images.shape for image in found)
+    assert all((a - b).abs().mean() > 1e-3 for a, b in zip(found, found[1:]))
+    assert (network.decode(symbols, SNR + 5, whole(4)) - found[3]).abs().max() > 1e-4
+    assert not torch.equal(network.encode(images, SNR + 5, whole(1))[0], symbols[0])
+
+
+def test_an_snr_beyond_the_range_is_taken_for_its_end(images):
+    network = tiny_lsci("analog")
+    for beyond, end in ((torch.inf, 20.0), (35.0, 20.0), (-9.0, -2.0)):
+        beyond, end = torch.full((2,), beyond), torch.full((2,), end)
+        symbols = network.encode(images, beyond, whole(2))
+        assert torch.equal(symbols[1], network.encode(images, end, whole(2))[1])
+        assert torch.equal(network.decode(symbols, beyond, whole(2)), network.decode(symbols, end, whole(2)))
+
+
+def test_what_arrives_where_a_layer_is_absent_is_not_looked_at(images):
+    network = tiny_lsci()
+    plan = torch.tensor([[[1, 4], [2, 3], [4, 1]], [[4, 4], [1, 1], [2, 2]]], dtype=torch.uint8)
+    symbols = network.encode(images, SNR, plan)
+    rubbish = []
+    for index, layer in enumerate(symbols):
+        present = network.presence(plan, index)
+        by_hand = (plan > index).float().repeat_interleave(layer.shape[2] // 3, 1)
+        assert torch.equal(present[:, 0], by_hand.repeat_interleave(layer.shape[3] // 2, 2))
+        assert (layer * (1 - present) == 0).all()
+        assert (layer.abs().sum(1, keepdim=True) > 0).eq(present > 0).all()
+        rubbish.append(layer + 9 * (1 - present))
+    assert torch.equal(network.decode(rubbish, SNR, plan), network.decode(symbols, SNR, plan))
+
+
+def test_deepjscc_is_the_published_network():
+    network = DeepJSCCNetwork(8)
+    encoder = [layer for layer in network.encoder if isinstance(layer, nn.Conv2d)]
+    decoder = [layer for layer in network.decoder if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.out_channels for layer in encoder] == [16, 32, 32, 32, 16]
+    assert [layer.out_channels for layer in decoder] == [32, 32, 32, 16, 3]
+    assert [layer.stride[0] for layer in encoder] == [2, 2, 1, 1, 1]
+    assert [layer.stride[0] for layer in decoder] == [1, 1, 1, 2, 2]
+    assert {layer.kernel_size for layer in (*encoder, *decoder)} == {(5, 5)}
+    assert isinstance(network.decoder[-1], nn.Sigmoid)
+    # 25 weights for each pair of channels, a bias and a slope of the PReLU for each channel that comes out
+    widths = [3, 16, 32, 32, 32, 16]
+    one_way = sum(25 * a * b + 2 * b for a, b in zip(widths, widths[1:]))
+    back = [16, 32, 32, 32, 16, 3]
+    other_way = sum(25 * a * b + 2 * b for a, b in zip(back, back[1:])) - 3  # the sigmoid has no slopes
+    assert sum(p.numel() for p in network.parameters()) == one_way + other_way
+
+
+def test_deepjscc_sends_analog_symbols_of_power_1_whatever_the_snr():
+    images = smooth_images(2, 48, 32)
+    network = tiny_deepjscc(4)
+    (symbols,) = network.encode(images, SNR, whole(1, 12, 8))
+    assert symbols.shape == (2, 8, 12, 8)
+    assert (2 * (symbols**2).mean((1, 2, 3))).tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert torch.equal(network.encode(images, SNR + 9, whole(1, 12, 8))[0], symbols)
+    found = network.decode([symbols], SNR, whole(1, 12, 8))
+    assert found.shape == images.shape
+    assert network.uses == [4]
+    with pytest.raises(ConfigurationError, match="symbols is 0"):
+        DeepJSCCNetwork(0)
+
+
+@pytest.mark.parametrize("constellation", ["qpsk", "16qam", "64qam"])
+def test_a_single_layer_on_a_constellation_is_deepjscc_q(images, constellation):
+    network = tiny_lsci(
+        constellation, layers=[[4, 8]], widths=[8], encoder_blocks=[1], decoder_blocks=[1]
+    ).requires_grad_()
+    assert (network.stride, network.uses, network.held) == (4, [8], 1)  # CBR 1/6
+    symbols = network.encode(images, SNR, whole(1, 12, 8))
+    axis = QAM(constellation).points.real.unique()
+    assert torch.isin(symbols[0], axis).all()
+    loss = (network.decode(symbols, SNR, whole(1, 12, 8)) - images).square().mean()
+    loss.backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": [[8, 2], [16, 2]]}, r"never grow; these are \[8, 16\]"),
+        ({"layers": [[32, 2]]}, r"16, 8 or 4 .* \[32\]"),
+        ({"layers": []}, "strides of layers"),
+        ({"layers": [[16, 0]]}, "at least 1"),
+        ({"layers": [[16, 2, 1]]}, "a layer is a stride and a number"),
+        ({"widths": [8, 8]}, r"need 3 numbers each, for strides \[4, 8, 16\]"),
+        ({"held": 0}, "4 layers cannot hold 0 slices"),
+        ({"held": 5}, "4 layers cannot hold 5 slices"),
+    ],
+)
+def test_networks_that_make_no_sense(changes, message):
+    with pytest.raises(ConfigurationError, match=message):
+        tiny_lsci(**changes)
