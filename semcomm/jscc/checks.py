@@ -10,8 +10,9 @@ from semcomm.jscc.codec import Allocation, Codec, receivable
 from semcomm.seeds import seeds_of
 
 SETTINGS = (
-    (1, 10, "uniform"), (3, 0, "uniform"), (3, 10, "uniform"), (6, 0, "uniform"), (6, 10, "uniform"),
-    (6, 10, "adaptive"), (7, 0, "uniform"), (7, 10, "uniform"), (7, 20, "uniform"), (7, 10, "adaptive"),
+    (1, 0, "uniform"), (1, 10, "uniform"), (1, 20, "uniform"), (3, 0, "uniform"), (3, 10, "uniform"),
+    (6, 0, "uniform"), (6, 10, "uniform"), (6, 10, "adaptive"), (7, 0, "uniform"), (7, 10, "uniform"),
+    (7, 20, "uniform"), (7, 10, "adaptive"),
 )  # fmt: skip
 """Layers, SNR in dB and allocation; of a codec with fewer layers, those that it can do."""
 
