@@ -293,14 +293,14 @@ def _parser(command: Callable) -> argparse.ArgumentParser:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    import yaml
+    from semcomm.parsing import parse_yaml
 
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise ConfigurationError(f"{text!r}: expected KEY=VALUE, as in images.limit=2 or sweep.channel.snr_db=[0,5,10]")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key, parse_yaml(value)
+    except ValueError:
         raise ConfigurationError(f"{text!r}: the value cannot be read as YAML") from None
 
 

@@ -17,9 +17,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from semcomm.errors import ConfigurationError, ImageError
+from semcomm.guard.decoders import PILLOW_ERRORS
 
 MAX_PIXELS = 40_000_000
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "GIF")
+"""What a picture may be, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
 BUILTIN = {
     "astronaut": "astronaut.png",
     "cat": "chelsea.png",
@@ -62,7 +65,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
-            with Image.open(path) as file:
+            with Image.open(path, formats=FORMATS) as file:
                 return from_bytes(np.asarray(_checked(file, path, max_pixels)))
     except ImageError:
         raise
@@ -70,7 +73,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         raise ImageError(f"{path}: there is no such file") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: far more pixels than the limit of {max_pixels:,}; shrink it first") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except (*PILLOW_ERRORS, MemoryError) as error:
         raise ImageError(f"{path}: cannot be read as a picture ({error})") from None
 
 

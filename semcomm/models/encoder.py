@@ -6,7 +6,6 @@ look. Trained with `semcomm train experiments/train/encoder.yaml`; what it was m
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -19,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semcomm.errors import ModelError
+from semcomm.parsing import parse_json
 
 WEIGHTS = Path(__file__).parent / "weights" / "encoder.safetensors"
 SIZE = 128
 """Side in pixels of the square that the network sees."""
+MAX_BLOCKS = 1000
 
 
 class ResidualBlock(nn.Module):
@@ -117,10 +118,14 @@ class Encoder:
             ) from None
         try:
             tensors = load(data)
-            card = json.loads(metadata(data)["card"])
-            network = EncoderNetwork(**card["network"])
-            network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            card = parse_json(metadata(data)["card"])
+            if sum(card["network"]["depths"]) > MAX_BLOCKS:
+                raise ValueError(f"more than {MAX_BLOCKS} residual blocks")
+            with torch.device("meta"):  # the card may claim any size: memory is for what the file holds
+                network = EncoderNetwork(**card["network"])
+            floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+            network.load_state_dict(floats, assign=True)
+        except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ModelError(f"{path}: is damaged or holds no image encoder ({error})") from None
         return cls(network, hashlib.sha256(data).hexdigest(), card, device)
 
@@ -158,7 +163,7 @@ def metadata(data: bytes) -> dict[str, str]:
     Raises:
         ValueError: when there is no such header.
     """
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return header.get("__metadata__", {})
 
 

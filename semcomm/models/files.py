@@ -1,8 +1,9 @@
 """Files of weights: is a safetensors file whole, may a file be opened at all, and the hash of its content."""
 
 import hashlib
-import json
 import os
+import struct
+import zipfile
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +12,15 @@ from torch import Tensor
 
 from semcomm.errors import ModelError
 from semcomm.memo import Memo
+from semcomm.parsing import parse_json
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+RUBBISH = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError),
+    *(AssertionError, struct.error, zipfile.BadZipFile),
+)
+"""What reading bytes that are no pickle can end in."""
+
 READ = frozenset({".safetensors", ".json", ".txt"})
 """What loading reads from a folder, apart from pickles that the user trusts."""
 
@@ -42,11 +50,13 @@ def tensors_in(path: Path) -> dict[str, Shape]:
         if len(start) < 8 or length > size - 8:
             raise ModelError(f"{path}: is no safetensors file, or cut short at {size:,} bytes; fetch it again")
         try:
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             whole = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
             shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            if any(type(number) is not int or number < 0 for shape in shapes.values() for number in shape):
+                raise ValueError("a shape is no shape")
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise ModelError(f"{path}: the header of this safetensors file is damaged; fetch it again") from None
     if whole != size:
         raise ModelError(f"{path}: has {size:,} of {whole:,} bytes, so it is damaged or cut short; fetch it again")
@@ -64,10 +74,14 @@ def read_tensors(path: Path, trust_pickle: bool = False) -> dict[str, Tensor]:
         ModelError: when it is damaged, or a pickle that is not trusted.
     """
     if path.suffix not in PICKLES:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         tensors_in(path)
-        return load_file(path)
+        try:
+            return load_file(path)
+        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{path}: is no whole safetensors file ({error}); fetch it again") from None
     if not trust_pickle:
         raise ModelError(
             f"{path}: is a pickle, which can run code when it is opened. If you know where it comes from, say "
@@ -79,7 +93,7 @@ def read_tensors(path: Path, trust_pickle: bool = False) -> dict[str, Tensor]:
 
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, *RUBBISH) as error:
         raise ModelError(f"{path}: is damaged, or holds more than tensors, which is not read") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"{path}: holds no state dict, that is no tensors by name")

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from semcomm.errors import ModelError, RunError
 from semcomm.memo import write_whole
+from semcomm.parsing import parse_json
 
 KEPT = 2
 _PATTERN = "checkpoint-*.json"
+_KINDS = {"step": int, "seconds": int | float, "task": str, "configuration": dict, "scores": dict, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,22 @@ class State:
         return {k: v.detach().cpu().contiguous() for k, v in found.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` gave."""
-        self.module.load_state_dict(_under(tensors, "weights."))
-        self.averaged.load_state_dict(_under(tensors, "average."))
+        """Put back what `tensors` gave.
+
+        Raises:
+            ModelError: when they are those of another network.
+        """
+        try:
+            self.module.load_state_dict(_under(tensors, "weights."))
+            self.averaged.load_state_dict(_under(tensors, "average."))
+        except RuntimeError as error:
+            raise ModelError(f"the checkpoint is one of another network: {error}") from None
         parameters = dict(self.module.named_parameters())
         for key, value in _under(tensors, "optimiser.").items():
             name, _, moment = key.rpartition(":")
-            parameter = parameters[name]
+            parameter = parameters.get(name)
+            if parameter is None or value.shape not in (parameter.shape, torch.Size()):
+                raise ModelError(f"the checkpoint is one of another network: {key} is no state of its parameters")
             if value.shape == parameter.shape:  # in the parameter's own memory layout, as the fused AdamW wants it
                 value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
             self.optimiser.state[parameter][moment] = value.to(parameter.device)
@@ -107,7 +119,9 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
     """
     weights = path.with_suffix(".safetensors")
     try:
-        checkpoint = Checkpoint(**json.loads(path.read_text()))
+        checkpoint = Checkpoint(**parse_json(path.read_text()))
+        if not all(isinstance(getattr(checkpoint, name), kind) for name, kind in _KINDS.items()):
+            raise ValueError("its facts are not of the kinds that they should be")
         data = weights.read_bytes()
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: the checkpoint cannot be read ({error}){_remedy(path)}") from None
@@ -115,7 +129,10 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
         raise ModelError(
             f"{weights}: the checkpoint is damaged: its hash is another than when it was written{_remedy(path)}"
         )
-    return checkpoint, load(data)
+    try:
+        return checkpoint, load(data)
+    except SafetensorError as error:
+        raise ModelError(f"{weights}: the checkpoint cannot be read ({error}){_remedy(path)}") from None
 
 
 def _remedy(path: Path) -> str:

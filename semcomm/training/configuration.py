@@ -4,7 +4,6 @@ A bare GPU machine has neither PyYAML nor jsonargparse; so a file may be JSON to
 """
 
 import inspect
-import json
 import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from semcomm.errors import ConfigurationError
+from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training.settings import Settings
 from semcomm.training.task import Task
 
@@ -36,18 +36,16 @@ def read_file(path: Path) -> dict[str, Any]:
 def _parsed(text: str, path: Path) -> Any:
     if path.suffix == ".json":
         try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
+            return parse_json(text)
+        except ValueError as error:
             raise ConfigurationError(f"{path}: is no valid JSON ({error})") from None
     try:
-        import yaml
+        return parse_yaml(text)
     except ModuleNotFoundError:
         raise ConfigurationError(
             f"{path}: reading YAML needs PyYAML, which is not installed here; give the same keys as a .json file"
         ) from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path}: is no valid YAML ({error})") from None
 
 
@@ -63,8 +61,8 @@ def assign(data: dict[str, Any], text: str) -> None:
     if not key or not equals:
         raise ConfigurationError(f"{text!r}: expected KEY=VALUE, as in steps=2000")
     try:
-        parsed = json.loads(value)
-    except json.JSONDecodeError:
+        parsed = parse_json(value)
+    except ValueError:
         parsed = value
     names = key.split(".")
     if names[0] == "task" and len(names) > 1 and names[1] not in ("class_path", "init_args"):
@@ -98,7 +96,7 @@ def _imported(path: Any) -> type[Task]:
         raise ConfigurationError(f"task.class_path: {path!r} is no import path, as in semcomm.training.{path}")
     try:
         cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(f"task.class_path: {path!r} cannot be imported ({error})") from None
     if not (inspect.isclass(cls) and issubclass(cls, Task)):
         raise ConfigurationError(f"task.class_path: {path!r} is no semcomm.training.Task")
@@ -148,7 +146,7 @@ def _converted(value: Any, hint: Any, where: str) -> Any:
     elif hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3 as text
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
     elif hint is type(None):
         if value is None:

@@ -58,6 +58,8 @@ def listed(file: str, label_column: str) -> tuple[list[tuple[Path, str]], list[d
         if not rows or column not in rows[0]:
             raise ConfigurationError(f"{path}: has no pictures with a column {column!r}")
     rows = [{k: _unescaped(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
+    if number := next((n for n, row in enumerate(rows, 1) if not row["file"] or row[label_column] is None), None):
+        raise ConfigurationError(f"{path}: row {number} has no 'file' or no {label_column!r}")
     return [(path.parent / row["file"], row[label_column]) for row in rows], rows
 
 

@@ -1,10 +1,9 @@
 """Link adaptation: the best constellation, or constellation and code rate, for the SNR that the transmitter is told."""
 
-import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from math import isnan, log2, log10
+from math import isfinite, isnan, log2, log10
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.qam import QAM, Name
 from semcomm.component import Component, class_path
 from semcomm.errors import ConfigurationError
+from semcomm.parsing import parse_json
 
 Mode = tuple[ChannelCode, QAM]
 
@@ -95,7 +95,17 @@ class Thresholds:
             self.code: str = data["code"]
             self.block_error_rates: list[float] = data["block_error_rates"]
             self._rows: list[dict] = data["rows"]
-        except (KeyError, TypeError):
+            known = all(
+                isinstance(row["constellation"], str)
+                and all(isfinite(number) for number in (row["code_rate"], *row["snr_db"]))
+                and isinstance(row["payload_bits"], int)
+                and row["payload_bits"] > 0
+                and len(row["snr_db"]) == len(self.block_error_rates)
+                for row in self._rows
+            )
+            if not (known and isinstance(self.code, str) and all(0 < rate < 1 for rate in self.block_error_rates)):
+                raise ValueError
+        except (LookupError, TypeError, ValueError, OverflowError):
             raise ConfigurationError(f"{where}: no file of thresholds; `semcomm thresholds` writes one") from None
         self._where = where
 
@@ -127,9 +137,9 @@ class Thresholds:
 def load_thresholds(path: str | None) -> Thresholds:
     """Read a file of thresholds, or those that come with semcomm."""
     if path is None:
-        return Thresholds(json.loads(files("semcomm.transceivers").joinpath("thresholds.json").read_text()), "semcomm")
+        return Thresholds(parse_json(files("semcomm.transceivers").joinpath("thresholds.json").read_text()), "semcomm")
     try:
-        return Thresholds(json.loads(Path(path).read_text()), path)
+        return Thresholds(parse_json(Path(path).read_text()), path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
 

@@ -7,12 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from semcomm.errors import ModelError
+from semcomm.models.files import RUBBISH
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict, beside optimiser and epoch."""
-
-RUBBISH = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-"""What reading bytes that are no pickle can end in."""
 
 
 def read_checkpoint(path: str | Path, trust_pickle: bool = False) -> dict[str, Tensor]:
@@ -56,7 +54,7 @@ def _safetensors(path: Path) -> Mapping:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{path}: cannot be read as safetensors ({error}); fetch it again") from None
 
 

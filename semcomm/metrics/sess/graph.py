@@ -9,6 +9,7 @@ import numpy as np
 
 from semcomm.errors import MetricError
 from semcomm.memo import write_whole
+from semcomm.parsing import parse_json
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Parameters:
             MetricError: when the file holds no parameters of SeSS.
         """
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls(**parse_json(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise MetricError(
                 f"{path}: cannot be read as parameters of SeSS ({error}); name the preset 'paper' or 'authors', or a "

@@ -4,7 +4,6 @@ J. Yang et al., "Panoptic Scene Graph Generation", ECCV 2022 (psgdataset.org): C
 the relations between the masks. It is read as it is distributed.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,16 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from semcomm.errors import ImageError, MetricError
+from semcomm.guard.decoders import PILLOW_ERRORS
 from semcomm.images import read_image
 from semcomm.metrics.sess.masks import SAM_MEAN, SAM_STD, embed, full_size, prompt, shrunk
 from semcomm.metrics.sess.relations import predicates
+from semcomm.parsing import parse_json
 
 if TYPE_CHECKING:
     from transformers import SamModel
 
+MAX_SEGMENTS = 1000
 RECALL_AT = (20, 50, 100)
 """How many of the best triplets are searched for the true ones."""
 
@@ -71,16 +73,16 @@ class PSG:
     ) -> None:
         self.annotations, self.images, self.panoptic = Path(annotations), Path(images), Path(panoptic)
         content = _parsed(self.annotations)
-        names = self._field(content, "predicate_classes", "the file")
+        names = self._field(content, "predicate_classes", "the file", list)
         unknown = [name for name in names if name not in predicates()]
         if unknown:
             raise ImageError(f"{self.annotations}: unknown predicates {', '.join(map(repr, unknown))}")
         self._predicate = [predicates().index(name) for name in names]
-        held_out = set(map(str, self._field(content, "test_image_ids", "the file")))
+        held_out = set(map(str, self._field(content, "test_image_ids", "the file", list)))
         self._entries = []
-        for number, entry in enumerate(self._field(content, "data", "the file")):
+        for number, entry in enumerate(self._field(content, "data", "the file", list)):
             chosen = (str(self._field(entry, "image_id", f"entry {number}")) in held_out) == (split == "test")
-            if chosen and self._field(entry, "relations", f"entry {number}"):
+            if chosen and self._field(entry, "relations", f"entry {number}", list):
                 self._entries.append(entry)
         if not self._entries:
             raise ImageError(f"{self.annotations}: no image of the {split} split has relations")
@@ -95,34 +97,41 @@ class PSG:
             ImageError: when a file is missing or of the wrong size, or the annotation contradicts itself.
         """
         entry = self._entries[index]
-        name = self._field(entry, "file_name", f"image {index}")
-        size = self._field(entry, "height", name), self._field(entry, "width", name)
+        name = self._field(entry, "file_name", f"image {index}", str)
+        size = self._field(entry, "height", name, int), self._field(entry, "width", name, int)
         image = read_image(self.images / name)
         if image.shape[1:] != size:
             found = f"{image.shape[2]}x{image.shape[1]}"
             raise ImageError(f"{self.images / name} is {found}, but {size[1]}x{size[0]} in {self.annotations}")
-        ids = [self._field(segment, "id", name) for segment in self._field(entry, "segments_info", name)]
-        masks = self._masks(self.panoptic / self._field(entry, "pan_seg_file_name", name), ids, size)
+        segments = self._field(entry, "segments_info", name, list)
+        ids = [self._field(segment, "id", name, int) for segment in segments]
+        if len(ids) > MAX_SEGMENTS or not all(0 <= number < 2**24 for number in ids):
+            raise ImageError(
+                f"{self.annotations}: {name} has more than {MAX_SEGMENTS} segments, or an id beyond 24 bits"
+            )
+        masks = self._masks(self.panoptic / self._field(entry, "pan_seg_file_name", name, str), ids, size)
         return Annotated(name, image, masks, self._target(entry["relations"], len(ids), name))
 
-    def _field(self, holder: dict, key: str, where: str):
-        if not isinstance(holder, dict) or key not in holder:
-            raise ImageError(f"{self.annotations}: {where} has no {key!r}; is this the PSG dataset's file?")
+    def _field(self, holder: dict, key: str, where: str, kind: type = object):
+        if not isinstance(holder, dict) or key not in holder or not isinstance(holder[key], kind):
+            raise ImageError(
+                f"{self.annotations}: {where} has no {key!r} as it should be; is this the PSG dataset's file?"
+            )
         return holder[key]
 
     def _masks(self, path: Path, ids: Sequence[int], size: tuple[int, int]) -> Tensor:
         """Take the panoptic PNG apart: the id of a pixel's segment is R + 256·G + 256²·B (the COCO panoptic format)."""
         try:
-            with Image.open(path) as file:
+            with Image.open(path, formats=["PNG"]) as file:
+                if file.size != size[::-1]:  # so what is too large is not decoded
+                    found = f"{file.size[0]}x{file.size[1]}"
+                    raise ImageError(f"{path} is {found}, but {size[1]}x{size[0]} in {self.annotations}")
                 colours = np.asarray(file.convert("RGB")).astype(np.int64)
         except FileNotFoundError:
             raise ImageError(f"{path}: there is no such panoptic picture") from None
-        except (OSError, ValueError, SyntaxError) as error:
+        except (*PILLOW_ERRORS, MemoryError) as error:
             raise ImageError(f"{path}: cannot be read as a picture ({error})") from None
         segment = colours @ np.array([1, 256, 256**2])
-        if segment.shape != size:
-            found = f"{segment.shape[1]}x{segment.shape[0]}"
-            raise ImageError(f"{path} is {found}, but {size[1]}x{size[0]} in {self.annotations}")
         masks = torch.from_numpy(segment[None] == np.array(ids, dtype=np.int64)[:, None, None])
         for number, mask in zip(ids, masks):
             if not mask.any():
@@ -133,9 +142,10 @@ class PSG:
         target = torch.zeros(len(predicates()), count, count, dtype=torch.bool)
         limits = (count, count, len(self._predicate))
         for triplet in triplets:
-            if len(triplet) != 3 or not all(value in range(limit) for value, limit in zip(triplet, limits)):
+            whole = isinstance(triplet, list) and len(triplet) == 3 and all(type(value) is int for value in triplet)
+            if not whole or not all(value in range(limit) for value, limit in zip(triplet, limits)):
                 raise ImageError(
-                    f"{self.annotations}: {name} has the relation {list(triplet)}, with {count} segments and "
+                    f"{self.annotations}: {name} has the relation {triplet}, with {count} segments and "
                     f"{len(self._predicate)} predicates"
                 )
             subject, object_, predicate = triplet
@@ -145,7 +155,7 @@ class PSG:
 
 def _parsed(path: Path) -> dict:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such file") from None
     except (ValueError, IsADirectoryError) as error:

@@ -129,20 +129,21 @@ class RelationHead(nn.Module):
         state = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
         feed_forward = [name for name in state if name.endswith(".intermediate.dense.weight")]
         try:
-            head = cls(
-                token_width=state["fc_input.0.weight"].shape[1],
-                width=state["fc_input.0.weight"].shape[0],
-                heads=heads,
-                intermediate=state["model.encoder.layer.0.intermediate.dense.weight"].shape[0],
-                layers=len(feed_forward),
-                feature_width=state["cls_sub.weight"].shape[0] // predicates,
-                predicates=predicates,
-                positions=state["model.embeddings.position_embeddings.weight"].shape[0],
-            )
-            head.load_state_dict(state)
+            with torch.device("meta"):  # an empty tensor may claim any size: memory is for what the file holds
+                head = cls(
+                    token_width=state["fc_input.0.weight"].shape[1],
+                    width=state["fc_input.0.weight"].shape[0],
+                    heads=heads,
+                    intermediate=state["model.encoder.layer.0.intermediate.dense.weight"].shape[0],
+                    layers=len(feed_forward),
+                    feature_width=state["cls_sub.weight"].shape[0] // predicates,
+                    predicates=predicates,
+                    positions=state["model.embeddings.position_embeddings.weight"].shape[0],
+                )
+            head.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
         except KeyError as missing:
             raise ModelError(f"this is no relation head: it has no {missing.args[0]}") from None
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, ZeroDivisionError, ValueError) as error:
             raise ModelError(f"this is no relation head in the Relate-Anything layout: {error}") from None
         return head
 

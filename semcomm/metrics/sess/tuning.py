@@ -5,7 +5,6 @@ Scenes are found once, so a trial only matches graphs.
 """
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from semcomm.images import read_image
 from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.matching import match
 from semcomm.metrics.sess.scene import Backend, Scene, image_similarity
+from semcomm.parsing import parse_json
 
 COLUMNS = ("reference", "first", "second", "first_score", "second_score")
 SPACE = {
@@ -73,18 +73,19 @@ def read_triplets(path: Path) -> list[dict]:
         if path.suffix == ".csv":
             rows = list(csv.DictReader(text.splitlines()))
         else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+            rows = [parse_json(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError, csv.Error) as error:
         raise ConfigurationError(f"{path}: cannot be read as triplets ({error})") from None
     found = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, triplet {number}"
-        if not isinstance(row, dict) or any(row.get(name) in (None, "") for name in COLUMNS):
+        whole = isinstance(row, dict) and all(row.get(name) not in (None, "") for name in COLUMNS)
+        if not whole or not all(isinstance(row[name], str) for name in COLUMNS[:3]):
             raise ConfigurationError(f"{where}: needs {', '.join(COLUMNS)}")
         for name in COLUMNS[3:]:
             try:
                 value = float(row[name])
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 value = float("nan")
             if not 0 <= value <= 1:
                 raise ConfigurationError(f"{where}: {name} is {row[name]!r}; a human score is from 0 to 1")
