@@ -17,19 +17,32 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. images.limit=2")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/ and the file's name)")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
+    parser.add_argument("--executor", choices=["local", "ray"], default="local", help="where the work is done")
+    on_ray = parser.add_argument_group("on Ray")
+    on_ray.add_argument("--address", help="of the cluster (default: $RAY_ADDRESS, else one is started here)")
+    on_ray.add_argument(
+        "--store", metavar="PLACE", help="folder or fsspec URL that all nodes reach (default: the run's)"
+    )
+    on_ray.add_argument("--package", action="append", default=[], metavar="PATH", help="of yours, sent to the nodes")
     parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
     arguments = parser.parse_args(argv)
+    from semcomm.sweep.cluster import RayCluster
     from semcomm.sweep.experiment import load
     from semcomm.sweep.run import default_workers
     from semcomm.sweep.run import run as run_experiment
     from semcomm.terminal import note, progress, show
 
+    cluster = None
+    if arguments.executor == "ray":
+        cluster = RayCluster(arguments.address, arguments.store, tuple(arguments.package), arguments.workers)
+    elif arguments.address or arguments.store or arguments.package:
+        raise ConfigurationError("--address, --store and --package are for --executor ray")
     file = Path(arguments.file)
     sys.path[:0] = [str(file.resolve().parent), str(Path.cwd())]  # where a user's own classes are
     experiment = load(file, dict(_assignment(text) for text in arguments.set))
     out = arguments.out or Path("runs") / file.stem
     with progress() as on_progress:
-        results = run_experiment(experiment, out, arguments.workers or default_workers(), on_progress, note)
+        results = run_experiment(experiment, out, arguments.workers or default_workers(), on_progress, note, cluster)
     show(results)
     if not arguments.no_report:
         _report(results)
@@ -41,8 +54,9 @@ def report(argv: Sequence[str]) -> None:
     parser.add_argument("folder", type=Path, help="folder of the run")
     arguments = parser.parse_args(argv)
     from semcomm.sweep.run import open_results
+    from semcomm.terminal import note
 
-    _report(open_results(arguments.folder))
+    _report(open_results(arguments.folder, note))
 
 
 def compare(argv: Sequence[str]) -> None:
@@ -55,9 +69,9 @@ def compare(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     from semcomm.sweep.compare import compare as compare_curves
     from semcomm.sweep.run import open_results
-    from semcomm.terminal import show_table
+    from semcomm.terminal import note, show_table
 
-    show_table(compare_curves(open_results(arguments.folder), arguments.to, arguments.x, arguments.metric))
+    show_table(compare_curves(open_results(arguments.folder, note), arguments.to, arguments.x, arguments.metric))
 
 
 def transmit(argv: Sequence[str]) -> None:

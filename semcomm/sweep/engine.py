@@ -238,7 +238,6 @@ def start_worker(experiment: dict, images: Sequence[StoredImage], folder: Path, 
     import multiprocessing
     import os
     import signal
-    import sys
     import threading
     from multiprocessing.connection import wait
 
@@ -246,8 +245,7 @@ def start_worker(experiment: dict, images: Sequence[StoredImage], folder: Path, 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    sys.path[:0] = [p for p in search_path if p not in sys.path]
-    _one_thread()
+    prepare_process(search_path)
     _engine = Engine(load(experiment), images, folder)
 
 
@@ -256,8 +254,12 @@ def do_task(task: Task) -> Done:
     return _engine.do(task)
 
 
-def _one_thread() -> None:
+def prepare_process(search_path: Sequence[str]) -> None:
+    """Make this process compute in one thread, and find classes where the run was started."""
+    import sys
+
     import numba
 
+    sys.path[:0] = [p for p in search_path if p not in sys.path]
     torch.set_num_threads(1)
     numba.set_num_threads(1)

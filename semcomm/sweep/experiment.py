@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -42,6 +43,23 @@ class FigureSpec:
     log_x: bool = False
     log_y: bool = False
     where: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a transceiver or a metric needs of a machine of a cluster. Whatever it reserves, it computes in one thread.
+
+    Args:
+        cpus: cores, or a share of one.
+        gpus: GPUs, or a share of one, such as 0.25; the worker sees no other. Name `device: cuda` in the component.
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+
+    def __post_init__(self) -> None:
+        if not self.cpus > 0 or not self.gpus >= 0:
+            raise ConfigurationError(f"cpus is {self.cpus} and gpus {self.gpus}; cpus must be above 0, gpus not below")
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,7 @@ class Experiment:
         batch_size: how many images of one size are sent together.
         keep: of how many images the reconstructions stay on disk (first realisation), or `all`.
         figures: none draws each metric over the longest axis.
+        resources: name of a transceiver or a metric -> what it needs of a machine of a cluster; a core if not said.
     """
 
     transceivers: dict[str, dict[str, Any] | str]
@@ -113,6 +132,7 @@ class Experiment:
     batch_size: int = 8
     keep: int | Literal["all"] = 3
     figures: list[FigureSpec] = field(default_factory=list)
+    resources: dict[str, Resources] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("realisations", "batch_size"):
@@ -123,6 +143,9 @@ class Experiment:
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"two metrics have the same column: {', '.join(names)}")
+        for name in self.resources:
+            if name not in (known := [*self.transceivers, *names]):
+                raise ConfigurationError(f"resources: there is no transceiver or metric {unknown_key(name, known)}")
 
     @cached_property
     def points(self) -> list[Point]:
@@ -150,6 +173,12 @@ class Experiment:
     def set_metrics(self) -> list[SetMetric]:
         """The metrics that judge a point's images together."""
         return [metric for metric in self.metrics if isinstance(metric, SetMetric)]
+
+    def needs(self, transceiver: str) -> Resources:
+        """Return what a worker needs that sends with a transceiver and scores: its models stay on the GPU together."""
+        found = [self.resources.get(name, Resources()) for name in (transceiver, *(m.name for m in self.metrics))]
+        gpus = sum(one.gpus for one in found)
+        return Resources(max(one.cpus for one in found), gpus if gpus <= 1 else math.ceil(gpus))
 
     @cached_property
     def axes(self) -> dict[str, list[Any]]:

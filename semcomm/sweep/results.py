@@ -212,7 +212,9 @@ def export(results: Results, store: Store) -> Results:
 
 def _signature(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> str:
     """Return the hash of all that a table of results depends on beside the rows in the store."""
-    described = {key: value for key, value in experiment.resolved().items() if key not in ("title", "figures")}
+    described = {
+        key: value for key, value in experiment.resolved().items() if key not in ("title", "figures", "resources")
+    }
     return key_of(
         {
             "experiment": described,

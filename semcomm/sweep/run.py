@@ -13,6 +13,7 @@ import yaml
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
 from semcomm.images import content_hash
 from semcomm.memo import write_whole
+from semcomm.sweep.cluster import RayCluster, run_on_ray
 from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
 from semcomm.sweep.folder import environment, locked
@@ -37,6 +38,7 @@ def run(
     workers: int = 1,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_note: Callable[[str], None] = lambda note: None,
+    cluster: RayCluster | None = None,
 ) -> Results:
     """Run an experiment, or the rest of it, and return its results.
 
@@ -49,6 +51,7 @@ def run(
         workers: processes of one thread each; 1 uses this process.
         on_progress: told after each task.
         on_note: told what the user should know, such as a picture that is left out.
+        cluster: where the work is done instead of here; `workers` does not count then.
 
     Raises:
         RunError: when the folder is in use, cannot be written, or holds another experiment.
@@ -67,10 +70,12 @@ def run(
             _check_same(store, experiment)
             images = _planned_images(store, experiment, on_note)
             _describe(store, experiment)
-            plan = Plan(store, experiment, images, folder)
+            store.set_meta("place", cluster and cluster.store)
+            plan = Plan(store, experiment, images, (cluster and cluster.store) or folder)
             total = sum(1 for _ in plan.tasks())
             on_progress(Progress(0, total))
-            for number, done in enumerate(run_tasks(plan, folder, workers) if total else [], 1):
+            work = run_on_ray(plan, folder, cluster, on_note) if cluster else run_tasks(plan, folder, workers)
+            for number, done in enumerate(work if total else [], 1):
                 store.add(done.receptions, done.scores)
                 on_progress(Progress(number, total))
             return export(collect(experiment, store, images), store)
