@@ -101,6 +101,18 @@ def _lpips(network: str, title: str, file: str, sha256: str, megabytes: int) -> 
     )
 
 
+def _codec(name: str, title: str, megabytes: int) -> ModelCard:
+    return ModelCard(
+        name,
+        f"{title}, a learned transceiver",
+        "semcomm codec",
+        "",
+        "Apache-2.0",
+        "trained by this project; its own card lists the photographs",
+        megabytes,
+    )
+
+
 _ALL = (
     ModelCard(
         "embedded-encoder",
@@ -111,6 +123,9 @@ _ALL = (
         "trained by this project; its own card lists the photographs",
         8,
     ),
+    _codec("lsci-16qam", "LSCI on 16QAM", 7),
+    _codec("deepjscc-6", "DeepJSCC at CBR 1/6", 1),
+    _codec("deepjscc-12", "DeepJSCC at CBR 1/12", 1),
     ModelCard(
         "clip-vit-h-14",
         "embedding images and texts: SeSS, CLIPScore",
