@@ -1,9 +1,10 @@
-"""The sweep engine's own overhead per point, and how its time and memory grow with the rows.
+"""The sweep engine by itself: how its time and memory grow with the rows of a run.
 
-    python -m benchmarks.sweep [--rows 10 100 1000]
+    python -m benchmarks.sweep [--rows 1000 10000 100000]
 
-The link does nothing (its images pass untouched) and no metric is computed, so what is measured is the engine: ten
-settings of the link over as many SNRs as it takes, one picture, one worker.
+The link alters eight pixels and the metric is PSNR of 16x16 pixels, so what is measured is the engine: a hundred points
+(ten settings of the link over ten SNRs), ten realisations, and as many pictures as it takes; one worker. `resume` runs a
+finished run again and `report` makes its figures and report, each as a command of its own, from start to exit.
 """
 
 import argparse
@@ -11,59 +12,92 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
 
 from semcomm import Ledger, Link, Reception
 
+PER_PICTURE = 1000
 SCRIPT = """
 import json, resource, sys, time
 from semcomm.sweep.run import run
-values = int(sys.argv[2])
-experiment = {
-    "transceivers": {"nothing": {"class_path": "benchmarks.sweep.Nothing"}},
-    "channels": {"awgn": "AWGN"},
-    "sweep": {"channel.snr_db": list(range(values // 10)), "number": list(range(10))},
-    "images": {"limit": 1, "size": 64},
-    "keep": 0,
-}
-began = time.perf_counter(); run(experiment, sys.argv[1]); first = time.perf_counter() - began
-began = time.perf_counter(); run(experiment, sys.argv[1]); again = time.perf_counter() - began
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"rows": values, "first": first, "again": again, "MB": peak}))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+at_work = []
+began = time.perf_counter()
+def progress(state):
+    if state.done == 100: at_work.append(peak())
+    if state.done == state.total: at_work.extend([peak(), time.perf_counter() - began])
+run(sys.argv[1], sys.argv[2], on_progress=progress)
+print(json.dumps({"early": at_work[0], "working": at_work[-2], "seconds": at_work[-1], "peak": peak()}))
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
     arguments = parser.parse_args()
-    found = []
+    print(
+        "| rows | ms per row | MB after 100 batches | MB after all | MB with the table | resume (s) | report (s) |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for rows in arguments.rows:
         with tempfile.TemporaryDirectory() as folder:
+            file, out = _experiment(Path(folder), -(-rows // PER_PICTURE)), str(Path(folder) / "run")
             done = subprocess.run(
-                [sys.executable, "-c", SCRIPT, str(Path(folder) / "run"), str(rows)],
-                capture_output=True,
-                text=True,
-                check=True,
+                [sys.executable, "-c", SCRIPT, file, out], stdout=subprocess.PIPE, text=True, check=True
             )
-            found.append(json.loads(done.stdout))
-    print("| rows | run (s) | ms per row | run again (s) | peak memory (MB) |\n|---|---|---|---|---|")
-    for f in found:
-        each = 1000 * f["first"] / f["rows"]
-        print(f"| {f['rows']} | {f['first']:.2f} | {each:.2f} | {f['again']:.2f} | {f['MB']:.0f} |")
-    first, last = found[0], found[-1]
-    slope = 1000 * (last["first"] - first["first"]) / (last["rows"] - first["rows"])
-    print(f"\nEach further point costs {slope:.2f} ms.")
+            found = json.loads(done.stdout)
+            resume = _seconds("run", file, "--out", out, "--workers", "1", "--no-report")
+            report = _seconds("report", out)
+        each = 1000 * found["seconds"] / rows
+        print(
+            f"| {rows} | {each:.2f} | {found['early']:.0f} | {found['working']:.0f} | {found['peak']:.0f} "
+            f"| {resume:.1f} | {report:.1f} |",
+            flush=True,
+        )
 
 
-class Nothing(Link):
-    """Gives back what it is given."""
+def _experiment(folder: Path, pictures: int) -> str:
+    rng = np.random.default_rng(0)
+    (folder / "pictures").mkdir()
+    for number in range(pictures):
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "pictures" / f"{number:04}.png")
+    experiment = {
+        "transceivers": {"marking": {"class_path": "benchmarks.sweep.Marking"}},
+        "channels": {"awgn": "AWGN"},
+        "sweep": {"channel.snr_db": list(range(10)), "number": list(range(10))},
+        "images": {"path": str(folder / "pictures")},
+        "metrics": ["PSNR"],
+        "realisations": PER_PICTURE // 100,
+    }
+    file = folder / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment))
+    return str(file)
+
+
+def _seconds(*command: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "semcomm", *command], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+class Marking(Link):
+    """Gives back what it is given but for eight random values, so that no two reconstructions are alike."""
 
     def __init__(self, number: int = 0):
         self.number = number
 
     def transmit(self, images, channel, seeds):
-        return Reception(images, Ledger.of(images, source_bits=1), {})
+        arrived = images.clone()
+        for image, seed in zip(arrived, seeds):
+            rng = np.random.default_rng(int(seed.generator(f"{self.number} {channel.snr_db}").initial_seed()))
+            image[:, 0, :8] = image.new_tensor(rng.integers(0, 256, (3, 8))) / 255
+        return Reception(arrived, Ledger.of(images, source_bits=1), {})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import yaml
 
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
 from semcomm.images import content_hash
-from semcomm.memo import write_whole
+from semcomm.memo import key_of, write_whole
 from semcomm.sweep.cluster import RayCluster, run_on_ray
 from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
@@ -111,9 +111,16 @@ def default_workers() -> int:
 
 def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str], None]) -> list[StoredImage]:
     """Return the usable pictures in order, hashing those that the run does not know yet."""
-    known = store.images()
+    known, files = store.images(), experiment.images.files()
+    names = key_of({"names": list(files)})
+    if store.meta("pictures") not in (None, names):
+        strange = sorted(set(known) ^ set(files)) or [str(experiment.images.path)]
+        raise RunError(
+            f"{experiment.images.path}: holds other pictures than when this run began ({', '.join(strange[:3])}). Put "
+            "them back, or start a run in a new folder"
+        )
     planned = []
-    for name, path in experiment.images.files().items():
+    for name, path in files.items():
         try:
             stat = path.stat()
         except OSError as error:
@@ -136,6 +143,7 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
     store.add_images(planned)
+    store.set_meta("pictures", names)
     for image in planned:
         if image.fault is not None:
             on_note(f"left out: {image.fault}")

@@ -59,7 +59,7 @@ class Loud(Metric):
     def score(self, prepared, reconstruction):
         if not self._loaded:
             with Path(self.diary).open("a") as diary:
-                diary.write(f"loaded {os.getpid()}\n")
+                diary.write(f"loaded {os.getpid()} {__file__}\n")
             self._loaded = True
         return reconstruction.mean((1, 2, 3))
 
