@@ -13,7 +13,7 @@ from semcomm.images import ImageSet
 from semcomm.jscc import losses
 from semcomm.jscc.allocation import activity, planned
 from semcomm.jscc.checks import figures
-from semcomm.jscc.codec import Codec
+from semcomm.jscc.codec import Codec, Network
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.disturbance import received
 from semcomm.jscc.lsci import LSCINetwork
@@ -25,7 +25,7 @@ VALIDATION_SIZE = 256
 
 
 class Transmission(Task):
-    """What all learned codecs share: pictures, crops, SNRs and the loss. Pictures are cut, never resized up.
+    """What all learned codecs share: pictures, crops, SNRs and the loss. Only pictures below `crop` are enlarged.
 
     Args:
         folders: folders of pictures, or CSV files with a column `file` beside pictures.
@@ -65,6 +65,8 @@ class Transmission(Task):
         self.snr_db = snr_db
         self.loss = loss or {"mse": 1.0}
         self.name = name
+        if not folders:
+            raise ConfigurationError("folders is empty; name at least one folder or list of pictures")
         if crop % 16 or crop < 16:
             raise ConfigurationError(f"crop is {crop}; it must be a multiple of 16")
         if len(snr_db) != 2 or snr_db[0] > snr_db[1]:
@@ -74,6 +76,8 @@ class Transmission(Task):
         for kind in self.loss:
             if kind not in losses.KINDS:
                 raise ConfigurationError(f"loss: there is no {kind!r}; choose from {', '.join(losses.KINDS)}")
+        if min(self.loss.values()) < 0 or not sum(self.loss.values()):
+            raise ConfigurationError(f"loss is {self.loss}; weights are at least 0, and one is above it")
         if self.loss.get("ms_ssim") and crop < losses.SMALLEST_FOR_MS_SSIM:
             raise ConfigurationError(f"loss: ms_ssim needs a crop of {losses.SMALLEST_FOR_MS_SSIM} pixels or more")
 
@@ -93,7 +97,7 @@ class Transmission(Task):
         if held:
             self.validation.read(report)
         counts = torch.tensor([float(len(p)) for p in self.train])
-        self.weights = counts if self.shares is None else torch.tensor(self.shares)
+        self.weights = counts if self.shares is None else torch.tensor(self.shares, dtype=torch.float32)
 
     def fingerprint(self) -> str:
         """Return a hash of the names of all pictures."""
@@ -249,11 +253,14 @@ class LSCITraining(Transmission):
         }
         self.network = {"constellation": constellation} | {k: v for k, v in given.items() if v is not None}
         self.adaptive, self.misled, self.faded = adaptive, misled, faded
-        self.uses = self.build().uses
-        self.drawn_layers = torch.tensor(drawn_layers or [1.0] * len(self.uses))
+        with torch.device("meta"):  # no weights are needed, nor drawn
+            network = self.build()
+        self.uses, self.stride = network.uses, network.stride
+        self.drawn_layers = torch.tensor(drawn_layers or [1.0] * len(self.uses), dtype=torch.float32)
         if len(self.drawn_layers) != len(self.uses):
             raise ConfigurationError(f"drawn_layers has {len(self.drawn_layers)} numbers for {len(self.uses)} layers")
-        self.stride = self.build().stride
+        if self.drawn_layers.min() < 0 or not self.drawn_layers.sum():
+            raise ConfigurationError(f"drawn_layers is {drawn_layers}; they are at least 0, and one is above it")
 
     def build(self) -> LSCINetwork:
         """Return the network."""
@@ -329,11 +336,11 @@ class DeepJSCCTraining(Transmission):
 
     def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the plan: the one layer everywhere."""
-        return {"plan": _whole(images, self.build(), 1)}
+        return {"plan": _whole(images, DeepJSCCNetwork, 1)}
 
     def judged(self, images: Tensor, module: DeepJSCCNetwork) -> Sequence[tuple[str, float, Tensor]]:
         """Return a few SNRs."""
-        plan = _whole(images, self.build(), 1)
+        plan = _whole(images, module, 1)
         return [("", snr_db, plan) for snr_db in (0, 10, 20)]
 
     def describe(self, module: DeepJSCCNetwork) -> dict[str, Any]:
@@ -356,7 +363,7 @@ def _found(folder: str) -> tuple[list, set[str]]:
     return list(ImageSet(folder).files().values()), set()
 
 
-def _whole(images: Tensor, network: nn.Module, layers: int) -> Tensor:
+def _whole(images: Tensor, network: Network | type[Network], layers: int) -> Tensor:
     """Return the plan of the first `layers` layers in every block."""
     height, width = (side // network.stride for side in images.shape[2:])
     return torch.full((len(images), height, width), layers, dtype=torch.uint8)
