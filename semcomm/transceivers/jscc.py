@@ -68,9 +68,11 @@ class _Learned(UsesWeights, Transceiver):
         symbols = codec.send(images, told, plan)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
-        model_bits = 0.0
+        model_bits = [0.0] * len(images)
         if self.model_shared_by is not None:
-            model_bits = slice_bits(codec.network, int(plan.max())) / self.model_shared_by
+            held = self.receiver_slices or codec.network.held
+            needed = [min(int(one.max()), held) for one in plan]
+            model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
         ledger = Ledger.of(
             images,
             source_bits=[bits * k for k in uses],
@@ -91,7 +93,7 @@ class _Learned(UsesWeights, Transceiver):
         images = codec.receive(receivable(output), snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in snr_db.tolist()]
-        return images, {"layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
+        return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
 
 class LSCI(_Learned):
