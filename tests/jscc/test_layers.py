@@ -1,5 +1,7 @@
 """The networks: layers that add up, slices that stand alone, the published DeepJSCC."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from tiny_codecs import TINY, USES, smooth_images, tiny_deepjscc, tiny_lsci
@@ -66,7 +68,7 @@ def test_every_layer_and_the_snr_change_what_is_decoded(images):
     symbols = network.encode(images, SNR, whole(4))
     found = [network.decode(symbols[:n], SNR, whole(n)) for n in (1, 2, 3, 4)]
     assert all(image.shape == images.shape for image in found)
-    assert all((a - b).abs().mean() > 1e-3 for a, b in zip(found, found[1:]))
+    assert all((a - b).abs().mean() > 1e-3 for a, b in pairwise(found))
     assert (network.decode(symbols, SNR + 5, whole(4)) - found[3]).abs().max() > 1e-4
     assert not torch.equal(network.encode(images, SNR + 5, whole(1))[0], symbols[0])
 
@@ -107,9 +109,9 @@ def test_deepjscc_is_the_published_network():
     assert isinstance(network.decoder[-1], nn.Sigmoid)
     # 25 weights for each pair of channels, a bias and a slope of the PReLU for each channel that comes out
     widths = [3, 16, 32, 32, 32, 16]
-    one_way = sum(25 * a * b + 2 * b for a, b in zip(widths, widths[1:]))
+    one_way = sum(25 * a * b + 2 * b for a, b in pairwise(widths))
     back = [16, 32, 32, 32, 16, 3]
-    other_way = sum(25 * a * b + 2 * b for a, b in zip(back, back[1:])) - 3  # the sigmoid has no slopes
+    other_way = sum(25 * a * b + 2 * b for a, b in pairwise(back)) - 3  # the sigmoid has no slopes
     assert sum(p.numel() for p in network.parameters()) == one_way + other_way
 
 
