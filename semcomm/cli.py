@@ -83,7 +83,7 @@ def transmit(argv: Sequence[str]) -> None:
     from semcomm.metrics import Metric
     from semcomm.seeds import seeds_of
     from semcomm.sweep.configuration import build, command_line
-    from semcomm.terminal import show_pairs
+    from semcomm.terminal import show_pairs, steps
     from semcomm.transceivers import Link
 
     parser = jsonargparse.ArgumentParser(prog="semcomm transmit", description=transmit.__doc__)
@@ -100,7 +100,8 @@ def transmit(argv: Sequence[str]) -> None:
     metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
     image = read_image(arguments.image)[None]
     seeds = seeds_of(image, arguments.seed, arguments.realisation)
-    reception = made.transceiver.transmit(image, made.channel, seeds)
+    with steps():
+        reception = made.transceiver.transmit(image, made.channel, seeds)
     write_image(arguments.out, reception.images[0])
     ledger = reception.ledger
     counts = ("source_bits", "coded_bits", "channel_uses", "side_bits", "pilot_uses", "bpp", "cbr", "code_rate")

@@ -38,7 +38,38 @@ def progress() -> Iterator[Callable[["Progress"], None]]:
     )
     with Bar(*columns, console=console, speed_estimate_period=120) as bar:
         task = bar.add_task("sending and scoring", total=None)
-        yield lambda state: bar.update(task, completed=state.done, total=state.total)
+        with _steps_in(bar):
+            yield lambda state: bar.update(task, completed=state.done, total=state.total)
+
+
+@contextmanager
+def steps() -> Iterator[None]:
+    """Show the denoising steps of whatever generates, on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with Bar(console=console, transient=True) as bar, _steps_in(bar):
+        yield
+
+
+@contextmanager
+def _steps_in(bar: Any) -> Iterator[None]:
+    """Add a line for the denoising steps of the images at hand, once there are any."""
+    from semcomm.models.progress import listening
+
+    tasks = []
+
+    def show(done: int, total: int) -> None:
+        if not tasks:
+            tasks.append(bar.add_task("denoising"))
+        bar.update(tasks[0], completed=done, total=total)
+
+    with listening(show):
+        yield
 
 
 class _Lines:

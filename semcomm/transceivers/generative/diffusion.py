@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -18,6 +16,7 @@ from semcomm.models import Precision, UsesWeights, find, load_processor, weights
 from semcomm.models.blip import Captioner
 from semcomm.models.diffusion import Offload, load_pipeline, quiet_diffusers, read_index
 from semcomm.models.embeddings import pixel_values
+from semcomm.models.progress import tell
 from semcomm.transceivers.generative.base import GenerativeModel, Size, denoising_steps
 
 
@@ -68,8 +67,7 @@ class _Pipelines(UsesWeights):
 
     def _pipeline(self, cls: str, **options: Any) -> Any:
         made = load_pipeline(self.model, cls, self.precision, self.device, self.offload, self.safety_checker, **options)
-        watched = sys.stderr.isatty() and multiprocessing.parent_process() is None
-        made.set_progress_bar_config(disable=not watched, leave=False, desc="denoising")
+        made.set_progress_bar_config(disable=True)  # ours tells of all passes together
         return made
 
     def _in_passes(self, count: int, make: Any) -> Tensor:
@@ -77,6 +75,23 @@ class _Pipelines(UsesWeights):
         with self._limited(), quiet_diffusers():
             passes = [make(slice(start, start + self.batch)) for start in range(0, count, self.batch)]
         return torch.cat([images.float().cpu() for images in passes])
+
+    def _denoised(
+        self, pipeline: Any, count: int, steps: int, arguments: Any, hook: str = "callback_on_step_end"
+    ) -> Tensor:
+        """Return the images that a pipeline makes of `arguments(slice)`, telling of each of `steps` steps."""
+        total, done = steps * -(-count // self.batch), 0
+
+        def counted(*step: Any) -> Any:
+            nonlocal done
+            done += 1
+            tell(done, total)
+            return step[-1]
+
+        def made(part: slice) -> Tensor:
+            return pipeline(eta=0.0, output_type="pt", **{hook: counted}, **arguments(part)).images
+
+        return self._in_passes(count, made)
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
@@ -199,23 +214,21 @@ class Diffusers(_Pipelines, GenerativeModel):
         """Return images [B, 3, H, W]; see `GenerativeModel.generate`."""
         pipeline = self._pipeline("StableDiffusionPipeline" if latents is None else "StableDiffusionImg2ImgPipeline")
 
-        def generated(part: slice) -> Tensor:
-            if latents is None:
-                start = {"height": size[0], "width": size[1]}
-            else:
-                exact = (denoising_steps(steps, strength) + 0.5) / steps  # so that no rounding takes a step away
-                start = {"image": latents[part].to(pipeline.vae.dtype), "strength": min(1.0, exact)}
-            return pipeline(
-                prompt=list(prompts[part]),
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                eta=0.0,
-                generator=list(rng[part]),
-                output_type="pt",
-                **start,
-            ).images
+        count = steps if latents is None else denoising_steps(steps, strength)
 
-        return self._in_passes(len(prompts), generated)
+        def arguments(part: slice) -> dict[str, Any]:
+            common = {
+                "prompt": list(prompts[part]),
+                "num_inference_steps": steps,
+                "guidance_scale": guidance,
+                "generator": list(rng[part]),
+            }
+            if latents is None:
+                return {**common, "height": size[0], "width": size[1]}
+            exact = (count + 0.5) / steps  # so that no rounding takes a step away
+            return {**common, "image": latents[part].to(pipeline.vae.dtype), "strength": min(1.0, exact)}
+
+        return self._denoised(pipeline, len(prompts), count, arguments)
 
     def generate_from_sketch(
         self,
@@ -245,19 +258,17 @@ class Diffusers(_Pipelines, GenerativeModel):
             )
         pipeline = self._pipeline("StableDiffusionControlNetPipeline", controlnet=self.controlnet)
 
-        def generated(part: slice) -> Tensor:
-            return pipeline(
-                prompt=list(prompts[part]),
-                image=sketches[part].float().expand(-1, 3, -1, -1).contiguous(),
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                controlnet_conditioning_scale=control,
-                eta=0.0,
-                generator=list(rng[part]),
-                output_type="pt",
-            ).images
+        def arguments(part: slice) -> dict[str, Any]:
+            return {
+                "prompt": list(prompts[part]),
+                "image": sketches[part].float().expand(-1, 3, -1, -1).contiguous(),
+                "num_inference_steps": steps,
+                "guidance_scale": guidance,
+                "controlnet_conditioning_scale": control,
+                "generator": list(rng[part]),
+            }
 
-        return self._in_passes(len(prompts), generated)
+        return self._denoised(pipeline, len(prompts), steps, arguments)
 
     @property
     def _home(self) -> torch.device:
@@ -346,18 +357,16 @@ class StableUnCLIP(_Pipelines):
         if not 0 <= noise_level < levels:
             raise ConfigurationError(f"noise_level is {noise_level}; this model takes 0 to {levels - 1}")
 
-        def generated(part: slice) -> Tensor:
-            return pipeline(
-                prompt=[""] * len(embeddings[part]),
-                image_embeds=embeddings[part].to(pipeline._execution_device, pipeline.unet.dtype),
-                noise_level=noise_level,
-                height=size[0],
-                width=size[1],
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                eta=0.0,
-                generator=list(rng[part]),
-                output_type="pt",
-            ).images
+        def arguments(part: slice) -> dict[str, Any]:
+            return {
+                "prompt": [""] * len(embeddings[part]),
+                "image_embeds": embeddings[part].to(pipeline._execution_device, pipeline.unet.dtype),
+                "noise_level": noise_level,
+                "height": size[0],
+                "width": size[1],
+                "num_inference_steps": steps,
+                "guidance_scale": guidance,
+                "generator": list(rng[part]),
+            }
 
-        return self._in_passes(len(embeddings), generated)
+        return self._denoised(pipeline, len(embeddings), steps, arguments, "callback")

@@ -221,3 +221,16 @@ def test_a_model_that_is_not_here(tiny):
         Diffusers(captioner=tiny["blip"]).recipe()
     with pytest.raises(ModelError, match=r"blip-image-captioning-large.*semcomm models fetch blip-large"):
         Diffusers(tiny["sd"]).recipe()
+
+
+@pytest.mark.parametrize(("batch", "total"), [(1, 9), (2, 6)])
+def test_every_step_is_told(model, images, batch, total):
+    from semcomm.models.progress import listening
+
+    told = []
+    with listening(lambda *state: told.append(state)):
+        link = TextAndLatent(model.replaced(batch=batch), steps=5)
+        link.transmit(images, Noiseless(), seeds_of(images))
+    assert told == [(n, total) for n in range(1, total + 1)]
+    TextToImage(model, steps=1).transmit(images, Noiseless(), seeds_of(images))
+    assert len(told) == total
