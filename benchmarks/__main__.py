@@ -23,6 +23,7 @@ def main() -> None:
         "LDPC decoding beside Sionna and pyldpc": ["ldpc", *(["--quick"] if arguments.quick else [])],
         "The stages of the separate link": ["link", *pictures, *limit],
         "The sweep engine": ["sweep"],
+        "Generative transceivers": ["generative", *(["--repeats", "3"] if arguments.quick else [])],
         "Metrics": ["metrics"],
         "SeSS matching": ["sess_matching"],
         "What the embedded SeSS is worth": ["sess_worth", *(pictures or ["builtin"]), *limit],

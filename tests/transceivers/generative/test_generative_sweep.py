@@ -1,9 +1,13 @@
 """Both transceivers of Img2Img-SC from an experiment file to results and report, on tiny models."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from semcomm.cli import main
+
+ROOT = Path(__file__).resolve().parents[3]
 
 EXPERIMENT = """
 title: Tiny models of the real architectures
@@ -86,3 +90,17 @@ def test_a_missing_model_is_one_line(run, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "semcomm models fetch stable-diffusion-v1-5" in error
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/img2img/*.yaml")), ids=lambda path: path.stem)
+def test_the_papers_experiments_take_other_models_by_one_word(tiny, path):
+    """As the files themselves say: `Diffusers` in place of `Embedded`, or a class with folders."""
+    from semcomm import Diffusers, load
+
+    text = path.read_text()
+    assert text.count("Embedded,") + text.count("Embedded}") == 1
+    spec = {"class_path": "Diffusers", "init_args": {"model": tiny["sd"], "captioner": tiny["blip"]}}
+    file = load(yaml.safe_load(text.replace("&model Embedded", f"&model {spec}")))
+    backends = [getattr(point.link, "backend", None) for point in file.points]
+    assert all(isinstance(backend, Diffusers) for backend in backends if backend is not None)
+    assert file.points and any(backends)
