@@ -1,0 +1,51 @@
+"""What the site adds to its pages: equations as MathML, drawings in the page, the list of experiments, the source."""
+
+import html
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = re.compile(r"<!-- experiments: (\S+) -->")
+EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+DRAWING = re.compile(r'<p><img alt="([^"]*)" src="[^"]*?([\w-]+\.svg)"\s*/?></p>')
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Put the experiment files of a folder where a page asks for them."""
+    return EXPERIMENTS.sub(lambda found: experiments(found[1]), markdown)
+
+
+def on_page_content(content, page, config, files):
+    """Turn equations into MathML, which needs no script, and put drawings into the page, whose colours they take."""
+    from latex2mathml.converter import convert
+
+    def equation(found):
+        return convert(html.unescape(found[2]).strip(), display="block" if found[1] == "div" else "inline")
+
+    def drawing(found):
+        svg = (Path(__file__).parent / found[2]).read_text(encoding="utf-8")
+        return f'<figure class="drawing" role="img" aria-label="{found[1]}">{svg}</figure>'
+
+    return DRAWING.sub(drawing, EQUATION.sub(equation, content))
+
+
+def experiments(folder):
+    """Return a table of the files in a folder of experiments, from the comments that they begin with."""
+    rows = ["| file | what it shows |", "|---|---|"]
+    for path in sorted((ROOT / folder).glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        title = yaml.safe_load(text).get("title")
+        told = " ".join(line.lstrip("# ") for line in lines_of_comment(text))
+        rows.append(f"| `{path.relative_to(ROOT)}` | {f'**{title}.** ' if title else ''}{html.escape(told)} |")
+    return "\n".join(rows)
+
+
+def lines_of_comment(text):
+    """Return the sentences a file begins with, without the command lines in them."""
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            return
+        if not line.startswith("#  "):
+            yield line
