@@ -97,6 +97,16 @@ def test_what_arrives_where_a_layer_is_absent_is_not_looked_at(images):
     assert torch.equal(network.decode(rubbish, SNR, plan), network.decode(symbols, SNR, plan))
 
 
+def test_an_image_with_fewer_layers_is_not_changed_by_others_in_its_batch(images):
+    network = tiny_lsci("analog")
+    plan = whole(4)
+    plan[1] = 2
+    symbols = network.encode(images, SNR, plan)
+    together = network.decode(symbols, SNR, plan)
+    alone = network.decode([grid[1:] for grid in symbols[:2]], SNR[1:], plan[1:])
+    assert torch.allclose(together[1:], alone, atol=1e-5)
+
+
 def test_deepjscc_is_the_published_network():
     network = DeepJSCCNetwork(8)
     encoder = [layer for layer in network.encoder if isinstance(layer, nn.Conv2d)]
