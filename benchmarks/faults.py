@@ -6,8 +6,9 @@ Every trial is a process of its own. A *disk* that is full from the n-th write o
 a preloaded library (`faults.c`; it takes Linux and a C compiler): every write below the run's folder counts, SQLite's
 too. *Killed* is SIGKILL at the n-th of all steps: before and after each transmission, score, picture, memo entry,
 transaction and exported file, and between writing a file and giving it its name. *Damaged* are bytes turned over in
-every memo file, in every reconstruction and, every 256 bytes, in the database. `--short` tries every 17th. It exits with
-1 if a row was lost or changed, if anything but an error of our own came out, or if something finished was done again.
+every memo file, in every reconstruction and, every 256 bytes, in the database. `--short` tries every 17th. It exits
+with 1 if a row was lost or changed, if anything but an error of our own came out, or if something finished was done
+again.
 """
 
 import argparse
