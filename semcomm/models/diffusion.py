@@ -48,6 +48,9 @@ _KIND = {
 }
 """Class of a pipeline -> the kind of folder that its parts come from."""
 
+_DAMAGE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError)
+"""What a damaged configuration can end in."""
+
 _MODULES = {
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
     "StableUnCLIPImageNormalizer": "diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer",
@@ -94,22 +97,18 @@ def load_pipeline(
         index = read_index(folder, _KIND[pipeline])
         check_fit(folder, guide)
         accepted = set(inspect.signature(cls.__init__).parameters)
-        unused = {"image_encoder"} if "image_normalizer" not in index else set()
-        unused |= set() if safety_checker else {"safety_checker"}
-        unused |= {"feature_extractor"} - set(REQUIRED[_KIND[pipeline]]) if not safety_checker else set()
-        parts: dict[str, Any] = {}
-        for part, (library, kind) in index.items():
-            if part in accepted and part not in unused:
-                parts[part] = _part(folder / part, library, kind, precision, home)
-        if safety_checker and parts.get("safety_checker") is None:
-            raise ModelError(f"{folder}: has no safety checker; do without (safety_checker: false), or fetch one")
+        wanted = (*REQUIRED[_KIND[pipeline]], *(("safety_checker", "feature_extractor") if safety_checker else ()))
+        for part in wanted:
+            if part not in index:
+                raise ModelError(f"{folder}: has no {part}; do without (safety_checker: false), or fetch one")
+        parts: dict[str, Any] = dict.fromkeys({"safety_checker", "feature_extractor", "image_encoder"} & accepted)
+        parts |= {part: _part(folder / part, *index[part], precision, home) for part in wanted}
         if guide:
             parts["controlnet"] = _shared_model(guide, "ControlNetModel", precision, home)
         parts["scheduler"] = _class("DDIMScheduler").from_config(parts["scheduler"].config, **_DDIM)
-        absent = {part: None for part in ("safety_checker", "feature_extractor", "image_encoder") if part in accepted}
         flags = {"requires_safety_checker": safety_checker} if "requires_safety_checker" in accepted else {}
         with quiet_diffusers():
-            made = cls(**{**absent, **parts, **flags})
+            made = cls(**parts, **flags)
         if offload == "model":
             made.enable_model_cpu_offload(device=target)
         elif offload == "sequential":
@@ -177,7 +176,7 @@ def read_diffuser(folder: Path, architecture: str, dtype: torch.dtype = torch.fl
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{folder}: cannot be loaded as {architecture} ({first_line(error)})") from error
     mismatched = {name: (tuple(have), tuple(want)) for name, have, want in report["mismatched_keys"]}
     complain(folder, architecture, report["missing_keys"], mismatched)
@@ -240,7 +239,7 @@ def read_scheduler(folder: Path, kind: str) -> Any:
     try:
         with quiet_diffusers():
             return _class(kind).from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{folder}: has no usable {kind} ({first_line(error)}); fetch the model again") from error
 
 
@@ -268,7 +267,7 @@ def read_safety_checker(folder: Path, dtype: torch.dtype = torch.float32) -> Any
             model, report = _class("StableDiffusionSafetyChecker").from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{folder}: cannot be loaded as a safety checker ({first_line(error)})") from error
     complain(folder, "StableDiffusionSafetyChecker", report["missing_keys"], {})
     return model

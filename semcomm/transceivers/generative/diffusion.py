@@ -66,7 +66,9 @@ class _Pipelines(UsesWeights):
             ) from None
 
     def _pipeline(self, cls: str, **options: Any) -> Any:
-        made = load_pipeline(self.model, cls, self.precision, self.device, self.offload, self.safety_checker, **options)
+        where = (self.precision, self.device, self.offload)
+        with self._limited():
+            made = load_pipeline(self.model, cls, *where, self.safety_checker, **options)
         made.set_progress_bar_config(disable=True)  # ours tells of all passes together
         return made
 

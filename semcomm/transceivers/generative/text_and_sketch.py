@@ -92,6 +92,12 @@ class TextAndSketch(Captioned):
         self.guidance = guidance
         self.control = control
 
+    def recipe(self) -> dict:
+        """Return the recipe, with that of the metric that chooses whether it was named or not."""
+        recipe = super().recipe()
+        likeness = self.likeness.recipe() if self.candidates > 1 else None
+        return {**recipe, "init_args": {**recipe["init_args"], "likeness": likeness}}
+
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return caption and sketch of each image; the index of its best candidate is told beside the sketch."""
         size = self.backend.working_size(*images.shape[2:])

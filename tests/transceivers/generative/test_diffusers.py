@@ -166,7 +166,7 @@ def test_the_safety_checker_is_the_users_choice(tmp_path, tiny, monkeypatch):
     checked = model.replaced(safety_checker=True)
     assert checked.generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1)).max() == 0
     assert asked == [1]
-    with pytest.raises(ModelError, match="has no safety checker; do without"):
+    with pytest.raises(ModelError, match="has no safety_checker; do without"):
         model.replaced(model=tiny["sd"], safety_checker=True).generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1))
 
 

@@ -12,6 +12,7 @@ from semcomm import (
     BitFlips16QAM,
     ConfigurationError,
     Diffusers,
+    EmbeddedScore,
     FloatLatent,
     Noiseless,
     QuantisedLatent,
@@ -112,6 +113,12 @@ class TestTextAndSketch:
         assert (reception.ledger.source_bits - captions <= 80 * 96).all()
         with pytest.raises(RateError, match="are allowed"):
             TextAndSketch(backend, sketch_bpp=0.001).transmit(images, Noiseless(), seeds)
+
+    def test_the_metric_that_chooses_is_part_of_the_recipe(self, backend):
+        default, other = (TextAndSketch(backend, candidates=2, likeness=metric) for metric in (None, PSNR()))
+        assert default.recipe() == TextAndSketch(backend, candidates=2, likeness=EmbeddedScore()).recipe()
+        assert default.recipe() != other.recipe()
+        assert default.replaced(candidates=1).recipe() == other.replaced(candidates=1).recipe()
 
     def test_impossible(self, tiny, backend):
         with pytest.raises(ConfigurationError, match="needs a ControlNet"):
