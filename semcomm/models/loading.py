@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -13,7 +14,8 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.cards import ModelCard, card_of
-from semcomm.models.files import PICKLES, Shape, cache_folder, fingerprint, read_tensors, tensors_in
+from semcomm.models.files import PICKLES, RUBBISH, Shape, cache_folder, fingerprint, read_tensors, tensors_in
+from semcomm.parsing import parse_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -128,6 +130,8 @@ def read_transformer(
         )
     has_safetensors = _check_weights(folder, trust_pickle)
     try:
+        if has_safetensors:
+            _check_size(folder, cls, configuration, options)
         with quiet_transformers():
             model, report = cls.from_pretrained(
                 folder,
@@ -140,11 +144,35 @@ def read_transformer(
             )
     except pickle.UnpicklingError as error:
         raise ModelError(f"{folder}: its pickle is damaged, or holds more than tensors, which is not read") from error
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (*RUBBISH, ImportError, ArithmeticError) as error:  # what a damaged configuration can end in
         raise ModelError(f"{folder}: cannot be loaded as {architecture} ({first_line(error)})") from error
     mismatched = {name: (tuple(found), tuple(asked)) for name, found, asked in report["mismatched_keys"]}
     complain(folder, architecture, report["missing_keys"], mismatched)
     return model
+
+
+def _check_size(folder: Path, cls: type, configuration: dict, options: Mapping[str, Any]) -> None:
+    """Refuse a configuration that asks for far more than the files hold, before any memory is taken for it."""
+    shapes = [shape for file in folder.glob("model*.safetensors") for shape in tensors_in(file).values()]
+    if (layers := _most_layers(configuration)) > len(shapes):
+        raise ModelError(f"{folder}: its config.json asks for {layers} layers, and there are {len(shapes)} tensors")
+    with torch.device("meta"):
+        model = cls(cls.config_class.from_dict(dict(configuration)), **options)
+    asked, held = sum(p.numel() for p in model.parameters()), sum(map(prod, shapes))
+    if asked > 2 * held + 2**20:
+        raise ModelError(f"{folder}: its config.json asks for {asked:,} numbers, and its files hold {held:,}")
+
+
+def _most_layers(configuration: Mapping[str, Any]) -> int:
+    found = [0]
+    for key, value in configuration.items():
+        if isinstance(value, Mapping):
+            found.append(_most_layers(value))
+        elif isinstance(value, int) and ("layer" in key or "depth" in key):
+            found.append(value)
+        elif "attn_implementation" in key and "/" in str(value):
+            raise ModelError(f"config.json names code to be fetched, {value!r}; that is not done")
+    return max(found)
 
 
 def load_processor(name: str, cls: str, **options: Any) -> Any:
@@ -163,7 +191,7 @@ def load_processor(name: str, cls: str, **options: Any) -> Any:
         try:
             with quiet_transformers():
                 return getattr(transformers, cls).from_pretrained(folder, local_files_only=True, **options)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (*RUBBISH, ImportError) as error:
             raise ModelError(f"{folder}: has no usable {cls} ({first_line(error)})") from error
 
     return shared((folder, cls, tuple(options.items())), make)
@@ -260,12 +288,13 @@ def _missing(name: str, card: ModelCard | None) -> str:
 
 
 def _configuration(folder: Path) -> dict:
-    import json
-
     if not folder.is_dir():
         raise ModelError(f"{folder}: is a file; this model is a folder with config.json and its weights")
     try:
-        return json.loads((folder / "config.json").read_text())
+        configuration = parse_json((folder / "config.json").read_text())
+        if not isinstance(configuration, dict):
+            raise ValueError
+        return configuration
     except FileNotFoundError:
         raise ModelError(f"{folder}: has no config.json, so it is no model of transformers") from None
     except ValueError:

@@ -129,18 +129,25 @@ class RelationHead(nn.Module):
         state = {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
         feed_forward = [name for name in state if name.endswith(".intermediate.dense.weight")]
         try:
-            with torch.device("meta"):  # an empty tensor may claim any size: memory is for what the file holds
-                head = cls(
-                    token_width=state["fc_input.0.weight"].shape[1],
-                    width=state["fc_input.0.weight"].shape[0],
-                    heads=heads,
-                    intermediate=state["model.encoder.layer.0.intermediate.dense.weight"].shape[0],
-                    layers=len(feed_forward),
-                    feature_width=state["cls_sub.weight"].shape[0] // predicates,
-                    predicates=predicates,
-                    positions=state["model.embeddings.position_embeddings.weight"].shape[0],
-                )
-            head.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+            width, token_width = state["fc_input.0.weight"].shape
+            intermediate = state["model.encoder.layer.0.intermediate.dense.weight"].shape[0]
+            outputs = state["cls_sub.weight"].shape[0]
+            positions = state["model.embeddings.position_embeddings.weight"].shape[0]
+            layer = 4 * width * width + 2 * width * intermediate
+            asked = width * (token_width + positions + 2 * outputs) + len(feed_forward) * layer
+            if asked > (held := sum(tensor.numel() for tensor in state.values())):
+                raise ValueError(f"its shapes ask for {asked:,} numbers, and it holds {held:,}")
+            head = cls(
+                token_width=token_width,
+                width=width,
+                heads=heads,
+                intermediate=intermediate,
+                layers=len(feed_forward),
+                feature_width=outputs // predicates,
+                predicates=predicates,
+                positions=positions,
+            )
+            head.load_state_dict(state)
         except KeyError as missing:
             raise ModelError(f"this is no relation head: it has no {missing.args[0]}") from None
         except (RuntimeError, IndexError, ZeroDivisionError, ValueError) as error:

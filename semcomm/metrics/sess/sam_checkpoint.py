@@ -126,6 +126,10 @@ def sam_config(state: Mapping[str, Tensor], decoder_heads: int = 8) -> "SamConfi
         )
     except KeyError as missing:
         raise ModelError(f"this is no checkpoint of SAM: it has no {missing.args[0]}") from None
+    asked = depth * (4 * width * width + 2 * width * vision.mlp_dim)
+    asked += decoder.num_hidden_layers * 2 * channels * decoder.mlp_dim + decoder.iou_head_hidden_dim**2
+    if asked > (held := sum(tensor.numel() for tensor in state.values())):
+        raise ModelError(f"its shapes ask for {asked:,} numbers, and it holds {held:,}")
     return SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
 
 
@@ -151,6 +155,6 @@ def load_sam(path: str | Path, trust_pickle: bool = False, decoder_heads: int = 
         translation = translated(state)
         model = SamModel(sam_config(translation, decoder_heads))
         model.load_state_dict(translation)
-    except (ModelError, RuntimeError, ValueError) as error:
+    except (ModelError, RuntimeError, ValueError, IndexError, ArithmeticError) as error:
         raise ModelError(f"{path}: {error}") from None
     return model.to(next(iter(translation.values())).dtype).eval()

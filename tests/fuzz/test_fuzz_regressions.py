@@ -1,0 +1,305 @@
+"""Inputs that once ended in a traceback, a hang or all of the memory, or that were made to: each is now refused."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from semcomm.cli import _assignment
+from semcomm.errors import ConfigurationError, ImageError, ModelError
+from semcomm.images import read_image
+from semcomm.metrics.sess.psg import PSG
+from semcomm.metrics.sess.relation_head import RelationHead
+from semcomm.metrics.sess.relations import predicates
+from semcomm.metrics.sess.sam_checkpoint import load_sam
+from semcomm.metrics.sess.tuning import read_triplets
+from semcomm.models.encoder import Encoder
+from semcomm.models.files import read_tensors, tensors_in
+from semcomm.parsing import parse_json, parse_yaml
+from semcomm.sweep.experiment import load
+from semcomm.training import checkpoints
+from semcomm.training.configuration import build, read_file
+from semcomm.training.data import listed
+from semcomm.transceivers.adaptation import load_thresholds
+
+LINK = (
+    "transceivers: {a: {class_path: Separate, init_args: {source: JPEG2000, code: LDPC5G, constellation: qpsk,"
+    " channel_uses_per_pixel: 0.5}}}\n"
+)
+
+
+def laughs(one: str, many: str) -> str:
+    """Few lines that stand for 9^12 items."""
+    lines = [one, *(many.format(n=n, all=",".join([f"*a{n - 1}"] * 9)) for n in range(1, 12))]
+    return LINK + "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (LINK + "title: 2001-99-99", "month must be in 1..12"),
+        (LINK + "title: " + "[" * 5000, "nested more than 50 deep"),
+        (LINK + "? " * 9000, "nested too deeply"),
+        (LINK + "title: &t [*t]", "nested more than 50 deep"),
+        (laughs("a0: &a0 [x,x,x,x,x,x,x,x,x]", "a{n}: &a{n} [{all}]"), "that its aliases repeat"),
+        (laughs("a0: &a0 {a: 1, b: 2, c: 3}", "a{n}: &a{n} {{<<: [{all}]}}"), "that merge keys repeat"),
+        (LINK + "seed: 0x" + "f" * 9000, "a number of 36,000 bits"),
+        (LINK + "title: " + "x" * 70_000, r"has 70,\d+ characters"),
+        (LINK + "title: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
+        (LINK + "sweep: {channel_uses_per_pixel: {start: 0, stop: 1, step: 1.0e-300}}", "expected a list of values"),
+        (LINK + "sweep: {channel_uses_per_pixel: {start: 0, stop: 1.0e+300, step: 1}}", "expected a list of values"),
+        (
+            LINK + "sweep: {a: {start: 1, stop: 500, step: 1}, b: {start: 1, stop: 500, step: 1}}",
+            "250,000 combinations",
+        ),
+        (LINK.replace("}}}", "}, sweep: abc}}"), r"a\.sweep: expected axes"),
+        ("transceivers: {a: {class_path: Separate, init_args: abc}}", "expected a class"),
+        ("transceivers: {a: {class_path: os.system, init_args: {command: 'false'}}}", "no such class"),
+    ],
+)
+def test_experiment_files(tmp_path, text, reason):
+    (tmp_path / "it.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=reason):
+        load(tmp_path / "it.yaml")
+
+
+def test_yaml_of_ordinary_kinds_is_read_as_before():
+    text = "a: &a {x: 1, y: [1.5, true, null]}\nb: {<<: *a, y: 2}\nc: 2020-01-02\nd: |\n  [[[ text {\n"
+    assert parse_yaml(text)["b"] == {"x": 1, "y": 2}
+    assert parse_yaml(text)["d"] == "[[[ text {\n"
+
+
+def test_json_that_is_nested_too_deeply():
+    with pytest.raises(ValueError, match="too deeply"):
+        parse_json("[" * 200_000)
+
+
+@pytest.mark.parametrize("path", ["..x.y", "a..b", "x\0.y", "."])
+def test_class_paths_of_tasks(path):
+    with pytest.raises(ConfigurationError, match="class_path"):
+        build({"task": {"class_path": path}})
+
+
+def test_training_files_and_assignments(tmp_path):
+    (tmp_path / "it.json").write_text("[" * 200_000)
+    (tmp_path / "it.yaml").write_text("steps: 2001-99-99")
+    for name in ("it.json", "it.yaml"):
+        with pytest.raises(ConfigurationError, match="is no valid"):
+            read_file(tmp_path / name)
+    with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
+        _assignment("seed=2001-99-99")
+    task = {"class_path": "semcomm.training.ImageClassification", "init_args": {"class_folder": "x"}}
+    with pytest.raises(ConfigurationError, match="clip: expected float"):
+        build({"task": task, "clip": 10**400})
+
+
+def safetensors(path: Path, header: object, data: bytes = b"") -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def empty(*shape: int) -> dict:
+    """A tensor that takes no bytes, whatever its other sides claim."""
+    return {"dtype": "F32", "shape": [*shape, 0], "data_offsets": [0, 0]}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"widths": [10**6, 10**6], "depths": [3, 3]},
+        {"widths": [4], "depths": [10**9]},
+        {"widths": [4], "depths": [1], "dimensions": 10**12},
+        {"widths": ["a"], "depths": [1]},
+        [1],
+        None,
+    ],
+)
+def test_an_encoder_whose_card_claims_more_than_it_holds(tmp_path, network):
+    header = {"__metadata__": {"card": json.dumps({"network": network})}}
+    with pytest.raises(ModelError, match="holds no image encoder"):
+        Encoder.read(safetensors(tmp_path / "it.safetensors", header))
+
+
+def test_networks_whose_empty_tensors_claim_terabytes(tmp_path):
+    wide = 10**6
+    head = {
+        "fc_input.0.weight": empty(wide),
+        "model.encoder.layer.0.intermediate.dense.weight": empty(wide),
+        "cls_sub.weight": empty(wide),
+        "model.embeddings.position_embeddings.weight": empty(wide),
+    }
+    with pytest.raises(ModelError, match="ask for 9,000,000,000,000 numbers, and it holds 0"):
+        RelationHead.load(safetensors(tmp_path / "head.safetensors", head))
+    sam = {
+        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": empty(2),
+        "image_encoder.pos_embed": {"dtype": "F32", "shape": [0, 64, 64, wide], "data_offsets": [0, 0]},
+        "image_encoder.patch_embed.proj.weight": {"dtype": "F32", "shape": [0, 3, 16, 16], "data_offsets": [0, 0]},
+        "image_encoder.blocks.0.attn.rel_pos_h": {"dtype": "F32", "shape": [127, 64, 0], "data_offsets": [0, 0]},
+        "image_encoder.blocks.0.mlp.lin1.weight": empty(wide),
+        "image_encoder.neck.0.weight": empty(wide),
+        "prompt_encoder.mask_downscaling.3.weight": empty(4),
+        "mask_decoder.transformer.final_attn_token_to_image.q_proj.weight": empty(wide),
+        "mask_decoder.transformer.layers.0.mlp.lin1.weight": empty(wide),
+        "mask_decoder.mask_tokens.weight": empty(4),
+        "mask_decoder.iou_prediction_head.layers.0.weight": empty(wide),
+        "mask_decoder.iou_prediction_head.layers.1.weight": empty(wide),
+    }
+    pytest.importorskip("transformers")
+    with pytest.raises(ModelError, match="numbers, and it holds 0"):
+        load_sam(safetensors(tmp_path / "sam.safetensors", sam))
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 20_000}, {"num_hidden_layers": 10**7}, {"hidden_act": "evil"}])
+def test_a_model_folder_whose_configuration_claims_more_than_it_holds(tmp_path, change):
+    transformers = pytest.importorskip("transformers")
+    from semcomm.models.loading import quiet_transformers, read_transformer
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with quiet_transformers():
+        model = transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=16, patch_size=8))
+        model.save_pretrained(tmp_path)
+    read_transformer(tmp_path, "ViTModel", "auto")
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**described, **change}))
+    with pytest.raises(ModelError, match=r"asks for|cannot be loaded"):
+        read_transformer(tmp_path, "ViTModel", "auto")
+
+
+def test_safetensors_of_no_shape(tmp_path):
+    header = {"a": {"dtype": "F32", "shape": [-1, "x"], "data_offsets": [0, 4]}}
+    with pytest.raises(ModelError, match="damaged"):
+        tensors_in(safetensors(tmp_path / "it.safetensors", header, bytes(4)))
+    header = {"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}
+    with pytest.raises(ModelError, match="no whole safetensors file"):
+        read_tensors(safetensors(tmp_path / "it.safetensors", header, bytes(4)))
+
+
+def test_a_trusted_pickle_that_ends_in_the_middle_of_a_number(tmp_path):
+    (tmp_path / "it.pth").write_bytes(b"\x80\x02M\x00")
+    with pytest.raises(ModelError, match="is damaged"):
+        read_tensors(tmp_path / "it.pth", trust_pickle=True)
+
+
+def checkpoint(folder: Path, tensors: bytes, **changes: object) -> Path:
+    import hashlib
+
+    facts = {"step": 3, "seconds": 1.0, "task": "x", "configuration": {}, "fingerprint": "f", "scores": {}}
+    facts |= {"sha256": hashlib.sha256(tensors).hexdigest()} | changes
+    (folder / "checkpoint-3.safetensors").write_bytes(tensors)
+    (folder / "checkpoint-3.json").write_text(json.dumps(facts))
+    return folder / "checkpoint-3.json"
+
+
+def test_checkpoints(tmp_path):
+    with pytest.raises(ModelError, match="cannot be read"):
+        checkpoints.read(checkpoint(tmp_path, b"rubbish of the right hash"))
+    with pytest.raises(ModelError, match="facts are not of the kinds"):
+        checkpoints.read(checkpoint(tmp_path, b"", step="3"))
+    module = torch.nn.Linear(2, 2)
+    state = checkpoints.State(module, torch.nn.Linear(2, 2), torch.optim.AdamW(module.parameters()))
+    whole = state.tensors()
+    for wrong in (
+        {"optimiser.nowhere:exp_avg": torch.ones(2)},
+        {"optimiser.weight:exp_avg": torch.ones(5)},
+        {"weights.weight": torch.ones(3, 3)},
+    ):
+        with pytest.raises(ModelError, match="another network"):
+            state.restore(whole | wrong)
+
+
+def psg(folder: Path, **changes: object) -> PSG:
+    Image.new("RGB", (6, 4), (1, 0, 0)).save(folder / "a.png")
+    entry = {
+        "image_id": 1,
+        "file_name": "a.png",
+        "pan_seg_file_name": "a.png",
+        "height": 4,
+        "width": 6,
+        "segments_info": [{"id": 1}],
+        "relations": [[0, 0, 0]],
+    }
+    content = {"predicate_classes": [predicates()[0]], "test_image_ids": [], "data": [entry | changes]}
+    (folder / "psg.json").write_text(json.dumps(content))
+    return PSG(folder / "psg.json", folder, folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"relations": [[0.0, 0, 0]]},
+        {"relations": [3]},
+        {"relations": "abc"},
+        {"segments_info": [{"id": "1"}]},
+        {"segments_info": [{"id": 2**40}]},
+        {"segments_info": [{"id": 1}] * 1001},
+        {"file_name": 3},
+        {"file_name": "a\0b"},
+        {"pan_seg_file_name": None},
+        {"height": "4"},
+    ],
+)
+def test_relation_annotations(tmp_path, changes):
+    assert len(psg(tmp_path)[0].masks) == 1
+    with pytest.raises(ImageError):
+        _ = psg(tmp_path, **changes)[0]
+
+
+def test_panoptic_pictures_are_not_decoded_before_their_size_is_known(tmp_path):
+    psg(tmp_path)
+    Image.new("1", (3000, 3000)).save(tmp_path / "bomb.png")
+    with pytest.raises(ImageError, match="is 3000x3000, but 6x4"):
+        _ = psg(tmp_path, pan_seg_file_name="bomb.png")[0]
+
+
+@pytest.mark.parametrize("row", ['{"reference": 3}', '[" "]', "[" * 100_000, '{"first_score": 1' + "0" * 400 + "}"])
+def test_human_scores(tmp_path, row):
+    good = {"reference": "a", "first": "b", "second": "c", "first_score": 1, "second_score": 0}
+    row = json.dumps(good | json.loads(row)) if row.startswith("{") else row
+    (tmp_path / "it.jsonl").write_text(row)
+    with pytest.raises(ConfigurationError):
+        read_triplets(tmp_path / "it.jsonl")
+
+
+def test_lists_of_pictures_with_rows_cut_short(tmp_path):
+    (tmp_path / "it.csv").write_text("file,class\na.jpg,3\nb.jpg\n")
+    with pytest.raises(ConfigurationError, match="row 2"):
+        listed(str(tmp_path / "it.csv"), "class")
+
+
+def test_thresholds(tmp_path):
+    row = {"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "snr_db": [1.0]}
+    for number, wrong in enumerate(({"snr_db": "ab"}, {"code_rate": "x"}, {"payload_bits": 0}, {"snr_db": [1, 2]})):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
+        with pytest.raises(ConfigurationError, match="no file of thresholds"):
+            load_thresholds(str(path))
+
+
+def test_a_picture_is_of_a_known_format_whatever_its_name(tmp_path):
+    """Pillow would run Ghostscript on the first of these."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    (tmp_path / "b.png").write_bytes(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(200))
+    for name in ("a.png", "b.png"):
+        with pytest.raises(ImageError, match="cannot be read as a picture"):
+            read_image(tmp_path / name)
+
+
+def test_no_pickle_is_opened_unless_it_is_named_as_trusted(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "pwned",))
+
+    torch.save({"weight": Evil()}, tmp_path / "it.pth")
+    (tmp_path / "it.safetensors").write_bytes((tmp_path / "it.pth").read_bytes())
+    save_file({"weight": torch.ones(1)}, tmp_path / "good.safetensors")
+    for name, trust in (("it.pth", False), ("it.safetensors", False), ("it.pth", True)):
+        with pytest.raises(ModelError):
+            read_tensors(tmp_path / name, trust_pickle=trust)
+        with pytest.raises(ModelError):
+            RelationHead.load(tmp_path / name, trust_pickle=trust)
+    assert not (tmp_path / "pwned").exists()
