@@ -201,13 +201,17 @@ class _Run:
             for pool in self.pools:
                 limit = self.limits[pool.need]
                 pool.fill(limit * AHEAD)
-                if pool.wants_more(limit):
+                if pool.wants_more(limit) and self._may_grow():
                     worker = actor.options(
                         num_cpus=pool.need.cpus, num_gpus=pool.need.gpus, scheduling_strategy="SPREAD"
                     ).remote()
                     pool.starting.append(worker)
                     self.under_way[worker.start.remote(self.setting)] = pool, worker, None
                     growing = True
+
+    def _may_grow(self) -> bool:
+        there = sum(len(pool.starting) + len(pool.ready) for pool in self.pools)
+        return self.cluster.workers is None or there < self.cluster.workers
 
     def _feed(self) -> None:
         for depth in range(AHEAD):
