@@ -1,17 +1,15 @@
 """How many layers each block of an image gets: the same everywhere, or more where there is more to see.
 
-A plan is `uint8` [B, h, w], the number of layers of each block of stride x stride pixels. The receiver needs it; its
-size in bits is that of its compressed form.
+A plan is `uint8` [B, h, w], the number of layers of each block of stride x stride pixels. The receiver needs it, as the
+bytes that `semcomm.jscc.plans` makes of it.
 """
 
-import lzma
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CODER = [{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": 4096}]
 SEARCH_STEPS = 24
 
 
@@ -50,10 +48,3 @@ def planned(wish: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
         fits = table[plan].double().sum((1, 2)) <= total
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     return torch.bucketize(wish + low[:, None, None], bounds, right=True).clamp_min(1).to(torch.uint8)
-
-
-def plan_bits(plan: Tensor) -> int:
-    """Return the size in bits of one image's plan [h, w] after LZMA; 0 where all blocks have the same layers."""
-    if bool((plan == plan[0, 0]).all()):
-        return 0
-    return 8 * len(lzma.compress(plan.cpu().numpy().tobytes(), lzma.FORMAT_RAW, filters=CODER))

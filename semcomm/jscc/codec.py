@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError, ImageError, RateError
+from semcomm.jscc import plans
 from semcomm.jscc.allocation import activity, planned
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
@@ -126,6 +127,17 @@ class Codec:
             arrived = [torch.stack(g).to(self.device, memory_format=torch.channels_last) for g in grids]
             images = self.network.decode(arrived, snr_db.to(self.device), plan.to(self.device))
         return images.float().cpu()[..., :height, :width].clamp(0, 1)
+
+    def plan_bytes(self, plan: Tensor) -> bytes:
+        """Return one image's plan [h, w] as the bytes that tell it to a receiver; none where there is one layer only."""
+        return plans.encode(plan) if len(self.network.layers) > 1 else b""
+
+    def plan_from(self, data: bytes, height: int, width: int) -> Tensor:
+        """Return the plan [h, w] that `data` tells of an image of `height` x `width` pixels."""
+        blocks = ceil(height / self.network.stride), ceil(width / self.network.stride)
+        if len(self.network.layers) == 1:
+            return torch.ones(blocks, dtype=torch.uint8)
+        return plans.decode(data, *blocks)
 
     def _padded(self, images: Tensor) -> Tensor:
         """Repeat the last row and column until blocks fill the image."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.allocation import plan_bits
 from semcomm.jscc.codec import Allocation, Codec, Precision, receivable
 from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
@@ -19,17 +18,17 @@ from semcomm.ledger import Ledger
 from semcomm.models import UsesWeights, device_of
 from semcomm.transceivers.base import Info, Signal, Transceiver
 
-SIZE_BITS, LAYER_BITS = 32, 4
-"""What the control channel carries: height and width, and the number of layers."""
+SIZE_BITS = 32
+"""What the control channel carries beside the plan: height and width."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What the receiver is told of one image, in `side_bits`: its size and the layers of each block [h, w]."""
+    """What the receiver is told of one image, in `side_bits`: its size and its plan of layers, as bytes."""
 
     height: int
     width: int
-    plan: Tensor
+    plan: bytes
 
 
 class _Learned(UsesWeights, Transceiver):
@@ -73,14 +72,14 @@ class _Learned(UsesWeights, Transceiver):
             held = self.receiver_slices or codec.network.held
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
+        control = [Control(*images.shape[2:], codec.plan_bytes(one)) for one in plan]
         ledger = Ledger.of(
             images,
             source_bits=[bits * k for k in uses],
             channel_uses=uses,
-            side_bits=[SIZE_BITS + LAYER_BITS + plan_bits(one) for one in plan],
+            side_bits=[SIZE_BITS + 8 * len(told.plan) for told in control],
             model_bits=model_bits,
         )
-        control = [Control(*images.shape[2:], one) for one in plan]
         return Signal(ledger, symbols, control=control)
 
     def receive(
@@ -89,7 +88,7 @@ class _Learned(UsesWeights, Transceiver):
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)
         snr_db = _effective_snr_db(output)
-        plan = torch.stack([told.plan for told in control])
+        plan = torch.stack([codec.plan_from(told.plan, told.height, told.width) for told in control])
         images = codec.receive(receivable(output), snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in snr_db.tolist()]
@@ -102,8 +101,8 @@ class LSCI(_Learned):
     The budget is a number of layers or of channel uses per pixel. The symbols that arrive go into the decoder as they
     are, equalised. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
 
-    `side_bits` are 32 for the size, 4 for the number of layers and, where they differ from block to block, the plan of
-    layers after compression.
+    `side_bits` are 32 for the size, and the plan: the layers of each block as bytes, one or two where they are the same
+    everywhere.
 
     Args:
         checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
