@@ -28,6 +28,8 @@ def main() -> None:
         "SeSS matching": ["sess_matching"],
         "What the embedded SeSS is worth": ["sess_worth", *(pictures or ["builtin"]), *limit],
         "Source codecs": ["source_codecs", *(pictures or ["builtin"]), *limit],
+        "Learned codecs": ["learned", "quality", *(pictures or ["builtin"]), *limit, "--realisations", "2"],
+        "Speed of the learned codecs": ["learned", "speed"],
         "Damaged JPEG 2000": ["damaged_jpeg2000", *(pictures or ["builtin"]), *limit],
     }
     for title, (module, *options) in commands.items():

@@ -129,7 +129,7 @@ class Codec:
         return images.float().cpu()[..., :height, :width].clamp(0, 1)
 
     def plan_bytes(self, plan: Tensor) -> bytes:
-        """Return one image's plan [h, w] as the bytes that tell it to a receiver; none where there is one layer only."""
+        """Return one image's plan [h, w] as the bytes that tell it to a receiver; none where there is but one layer."""
         return plans.encode(plan) if len(self.network.layers) > 1 else b""
 
     def plan_from(self, data: bytes, height: int, width: int) -> Tensor:
