@@ -74,6 +74,48 @@ def compare(argv: Sequence[str]) -> None:
     show_table(compare_curves(open_results(arguments.folder, note), arguments.to, arguments.x, arguments.metric))
 
 
+def reproduce(argv: Sequence[str]) -> None:
+    """Run the papers' figures and judge their claims: one page that says what holds."""
+    parser = _parser(reproduce)
+    parser.add_argument("names", nargs="*", metavar="NAME|KEY=VALUE", help="sess, img2img/fig3, ... (default: all)")
+    _add_setting(parser)
+    parser.add_argument("--out", type=Path, help="folder for runs and page (default: runs/reproduce-SETTING)")
+    parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
+    arguments = parser.parse_args(argv)
+    from semcomm.reproduce import reproduce as reproduce_papers
+    from semcomm.reproduce.summary import counts_of
+    from semcomm.sweep.run import default_workers
+    from semcomm.terminal import note, progress, show_pairs
+
+    sys.path[:0] = [str(Path.cwd())]  # where a user's own classes are
+    names = [name for name in arguments.names if "=" not in name]
+    changes = dict(_assignment(text) for text in arguments.names if "=" in text)
+    out = arguments.out or Path("runs") / f"reproduce-{Path(arguments.setting).stem}"
+    workers = arguments.workers or default_workers()
+    with progress() as on_progress:
+        found = reproduce_papers(
+            names, arguments.setting, out, workers, changes, arguments.experiments, on_progress, note
+        )
+    show_pairs({**counts_of(found), "page": found.page})
+
+
+def data(argv: Sequence[str]) -> None:
+    """Say what the papers' experiments need, where it comes from, and whether it is there."""
+    parser = _parser(data)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="sess, img2img/fig3, ... (default: all)")
+    _add_setting(parser, "paper")
+    arguments = parser.parse_args(argv)
+    from semcomm.reproduce.needs import describe
+
+    for line in describe(arguments.names, arguments.setting, arguments.experiments):
+        print(line)
+
+
+def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> None:
+    parser.add_argument("--setting", default=default, help=f"embedded, paper, or a file of yours (default: {default})")
+    parser.add_argument("--experiments", type=Path, help="folder of the papers' files (default: that of the checkout)")
+
+
 def transmit(argv: Sequence[str]) -> None:
     """Send one picture through one transceiver: writes what arrives, prints what it cost and how good it is."""
     import jsonargparse
@@ -258,7 +300,8 @@ def train(argv: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (run, report, compare, transmit, score, sess, train, models, thresholds)
+    command.__name__: command
+    for command in (run, report, compare, reproduce, data, transmit, score, sess, train, models, thresholds)
 }
 
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from semcomm.datasets import DATASETS, pictures_of
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.guard.decoders import PILLOW_ERRORS
 
@@ -117,12 +118,14 @@ class ImageSet:
     """Which pictures an experiment runs on, in a fixed order (by name).
 
     Args:
-        path: `builtin` for the built-in photographs, a picture, a folder (searched through), or a glob pattern.
+        path: `builtin` for the built-in photographs, a picture, a folder (searched through), a glob pattern, or the
+            name of a known data set (`semcomm data`).
         limit: the first so many only.
         size: scale so that the short side has this many pixels (Lanczos), before any crop.
         crop: cut this many pixels, square, from the centre.
         on_error: what to do about a picture that cannot be used: `raise`, or `skip` it and say so.
         max_pixels: pictures with more pixels are refused before they are decoded.
+        sample: so many only, drawn by a hash of their names: the same on every machine, and part of any larger sample.
     """
 
     path: str = "builtin"
@@ -131,9 +134,10 @@ class ImageSet:
     crop: int | None = None
     on_error: Literal["raise", "skip"] = "raise"
     max_pixels: int = MAX_PIXELS
+    sample: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("limit", "size", "crop"):
+        for name in ("limit", "sample", "size", "crop"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigurationError(f"images.{name} is {value}; it must be at least 1")
@@ -146,8 +150,12 @@ class ImageSet:
         """
         if self.path == "builtin":
             found = _builtin()
+        elif self.path in DATASETS and not Path(self.path).exists():
+            found = pictures_of(self.path)
         else:
             found = _found(self.path)
+        if self.sample is not None:
+            found = {name: found[name] for name in sorted(found, key=_drawn)[: self.sample]}
         names = sorted(found)[: self.limit]
         return {name: found[name] for name in names}
 
@@ -172,6 +180,10 @@ class ImageSet:
             except ImageError:
                 if self.on_error == "raise":
                     raise
+
+
+def _drawn(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
 
 
 def _builtin() -> dict[str, Path]:

@@ -1,0 +1,89 @@
+"""Sets of images that experiments name: what each is, where it comes from, and where it is on this machine.
+
+Nothing here downloads anything. A data set is looked for in the folder that `SEMCOMM_DATA` names (default:
+`~/.cache/semcomm/data`) under its own name; a folder elsewhere is named by its path.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from semcomm.errors import ImageError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One set of images.
+
+    Attributes:
+        name: what `images.path` takes.
+        title: in words.
+        source: address to get it from.
+        terms: under which it may be used.
+        count: how many pictures it has.
+        folders: where its pictures lie within its folder, as they are unpacked; "" is the folder itself.
+        pattern: of the pictures' names.
+    """
+
+    name: str
+    title: str
+    source: str
+    terms: str
+    count: int
+    folders: tuple[str, ...] = ("",)
+    pattern: str = "*.jpg"
+
+
+_ALL = (
+    DataSet(
+        "coco-val2017",
+        "COCO 2017, validation",
+        "http://images.cocodataset.org/zips/val2017.zip",
+        "each picture under its Flickr licence",
+        5000,
+        ("val2017", "images/val2017", "images", ""),
+    ),
+    DataSet(
+        "flickr8k",
+        "Flickr8k",
+        "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/Flickr8k_Dataset.zip",
+        "for research; each picture under its Flickr licence",
+        8091,
+        ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Images", "images", ""),
+    ),
+    DataSet("kodak", "Kodak", "https://r0k.us/graphics/kodak/", "free to use", 24, ("", "PhotoCD_PCD0992"), "*.png"),
+    DataSet(
+        "clic2020-professional",
+        "CLIC 2020, professional, validation",
+        "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.zip",
+        "Unsplash licence",
+        41,
+        ("valid", ""),
+        "*.png",
+    ),
+)
+DATASETS: dict[str, DataSet] = {one.name: one for one in _ALL}
+"""Every known data set by its name."""
+
+
+def data_folder() -> Path:
+    """Return where data sets are looked for."""
+    return Path(os.environ.get("SEMCOMM_DATA", "~/.cache/semcomm/data")).expanduser()
+
+
+def pictures_of(name: str) -> dict[str, Path]:
+    """Return name -> path of each picture of a known data set.
+
+    Raises:
+        ImageError: when it is not on this machine; it says where it was looked for and where it comes from.
+    """
+    known = DATASETS[name]
+    root = data_folder() / name
+    for part in known.folders:
+        found = {path.name: path for path in sorted((root / part).glob(known.pattern)) if path.is_file()}
+        if found:
+            return found
+    raise ImageError(
+        f"{known.title} ({known.count:,} pictures) is not in {root}: unpack {known.source} there, or name its folder "
+        "as images.path (SEMCOMM_DATA names the folder of all data sets)"
+    )
