@@ -13,8 +13,16 @@ DRAWING = re.compile(r'<p><img alt="([^"]*)" src="[^"]*?([\w-]+\.svg)"\s*/?></p>
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the experiment files of a folder where a page asks for them."""
-    return EXPERIMENTS.sub(lambda found: experiments(found[1]), markdown)
+    """Put the experiment files of a folder where a page asks for them; `rest` stands for all folders not asked for."""
+    named = set(EXPERIMENTS.findall(markdown))
+
+    def listed(found):
+        if found[1] != "rest":
+            return experiments(found[1])
+        folders = sorted({str(path.parent.relative_to(ROOT)) for path in ROOT.glob("experiments/**/*.yaml")} - named)
+        return "\n\n".join(f"## `{folder}`\n\n{experiments(folder)}" for folder in folders)
+
+    return EXPERIMENTS.sub(listed, markdown)
 
 
 def on_page_content(content, page, config, files):

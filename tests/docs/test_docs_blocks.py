@@ -84,7 +84,12 @@ class Reader:
         if data.keys() & {"transceivers", "metrics", "channels", "images"}:
             from semcomm import load
 
-            load({"transceivers": {"link": {"class_path": "Separate", "init_args": {"source": "JPEG", "bpp": 1}}}, **data})
+            load(
+                {
+                    "transceivers": {"link": {"class_path": "Separate", "init_args": {"source": "JPEG", "bpp": 1}}},
+                    **data,
+                }
+            )
 
     def _sh(self, block: Block) -> None:
         for line in block.code.replace("\\\n", " ").splitlines():
