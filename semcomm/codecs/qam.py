@@ -37,20 +37,14 @@ class QAM(Constellation):
     @property
     def points(self) -> Tensor:
         """The points, `complex64` [2^bits_per_symbol], at the index that their bits spell (first bit highest)."""
-        labels = torch.arange(2**self.bits_per_symbol)
-        shifts = torch.arange(self.bits_per_symbol - 1, -1, -1)
-        return self.modulate(((labels[:, None] >> shifts) & 1).to(torch.uint8).flatten())
+        return _points(self.bits_per_symbol).clone()
 
     def modulate(self, bits: Tensor) -> Tensor:
         """Map bits [n·bits_per_symbol] to `complex64` symbols [n]."""
         if len(bits) % self.bits_per_symbol:
             raise ValueError(f"{len(bits)} bits do not fill symbols of {self.bits_per_symbol} bits")
-        levels, _ = _axis(self.bits_per_symbol)
         groups = bits.reshape(len(bits) // self.bits_per_symbol, self.bits_per_symbol)
-        if self.bits_per_symbol == 1:
-            return torch.complex(levels[groups[:, 0].long()], torch.zeros(len(groups)))
-        real, imaginary = (levels.index_select(0, _label(groups[:, axis::2])) for axis in (0, 1))
-        return torch.complex(real, imaginary)
+        return _points(self.bits_per_symbol).index_select(0, _label(groups))
 
     def demodulate(self, symbols: Tensor, noise_variance: Tensor | float) -> Tensor:
         """Return the LLRs log P(1)/P(0), `float32` [n·bits_per_symbol], of `complex64` symbols [n]."""
@@ -69,12 +63,12 @@ class QAM(Constellation):
         if self.bits_per_symbol == 1:
             return (symbols.real < 0).to(torch.uint8)
         # as the labels are nested: the first bit is the sign, the next that of what is left from the middle, and so on
-        left = torch.view_as_real(symbols) / levels.abs().min()
-        bits = torch.empty(len(symbols), columns, 2, dtype=torch.bool)
+        left = torch.view_as_real(symbols).flatten() / levels.abs().min()
+        decided = []
         for n in range(columns):
-            torch.lt(left, 0, out=bits[:, n])
-            left = 2 ** (columns - 1 - n) - left.abs_()
-        return bits.view(torch.uint8).flatten()
+            decided.append((left < 0).view(torch.int16))  # the bits of both axes, side by side
+            left.abs_().neg_().add_(2 ** (columns - 1 - n))
+        return torch.stack(decided, dim=1).view(torch.uint8).flatten()
 
 
 @lru_cache
@@ -90,6 +84,16 @@ def _axis(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
     levels = signs[:, 0] * levels
     power = (levels**2).mean().item() * (1 if bits_per_symbol == 1 else 2)
     return levels / sqrt(power), labels.bool()
+
+
+@lru_cache
+def _points(bits_per_symbol: int) -> Tensor:
+    levels, _ = _axis(bits_per_symbol)
+    shifts = torch.arange(bits_per_symbol - 1, -1, -1)
+    bits = ((torch.arange(2**bits_per_symbol)[:, None] >> shifts) & 1).to(torch.uint8)
+    if bits_per_symbol == 1:
+        return torch.complex(levels, torch.zeros(2))
+    return torch.complex(levels[_label(bits[:, 0::2])], levels[_label(bits[:, 1::2])])
 
 
 def _label(bits: Tensor) -> Tensor:
