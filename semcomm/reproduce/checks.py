@@ -174,7 +174,7 @@ class Rises(Check):
                 f"its worst step, {place[0]:g} to {place[1]:g}, as a share of that: {said}",
                 evidence,
                 lambda pairs=pairs, worst=worst: evidence.interval(
-                    pairs, lambda m: (m[..., worst + 1] - m[..., worst]) / (m[..., -1] - m[..., 0])
+                    pairs, lambda m: sign * (m[..., worst + 1] - m[..., worst]) / abs(m[..., -1] - m[..., 0])
                 ),
                 -self.tolerance,
             )

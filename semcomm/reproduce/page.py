@@ -100,7 +100,9 @@ def _measured(parts: list[Part]) -> str:
         value = number_in_words(part) if part.estimate else "–"
         rows += f'<tr><td class="{part.outcome}" title="{part.outcome}">{sign}</td><td>{_text(part.label)}</td>'
         rows += f'<td class="number">{_text(value)}</td><td>{_text(bound_in_words(part))}</td></tr>'
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="measured"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _paragraph(kind: str, text: str) -> str:
@@ -130,7 +132,9 @@ def _figure(one: "Shown", experiments: Path) -> str:
 def _counted(results: Results) -> str:
     experiment = results.experiment
     again = f", {experiment.realisations} realisations" if experiment.realisations > 1 else ""
-    return f"{len(experiment.points)} points, {len(results.images)} pictures{again}."
+    below = int(results.table["infeasible"].eq(True).sum()) if "infeasible" in results.table else 0
+    floor = f" {below} of {len(results.table)} were below their codec's floor and show a plain colour." if below else ""
+    return f"{len(experiment.points)} points, {len(results.images)} pictures{again}.{floor}"
 
 
 def _charts(results: Results, figure: Figure, experiments: Path) -> str:
