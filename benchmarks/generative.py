@@ -72,9 +72,7 @@ def bits(arguments: argparse.Namespace) -> None:
         "latent, 16QAM symbols": (lambda: latent_by_strings(values, flips.crossover), by_symbols),
         "caption of 77 characters, flipped bits": (lambda: caption_by_strings(CAPTION, flips.crossover), caption),
     }
-    print(
-        f"4x64x64 values of 64 bits, Eb/N0 {EB_N0_DB:g} dB, {arguments.threads} thread(s), CPU time, best of many\n"
-    )
+    print(f"4x64x64 values of 64 bits, Eb/N0 {EB_N0_DB:g} dB, {arguments.threads} thread(s), CPU time, best of many\n")
     print("| what | value by value ms | ours ms | ratio |\n|---|---|---|---|")
     for name, (slow, fast) in ways.items():
         fast()

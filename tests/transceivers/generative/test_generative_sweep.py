@@ -1,5 +1,6 @@
 """Both transceivers of Img2Img-SC from an experiment file to results and report, on tiny models."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from semcomm.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
+NAMES = ("snr", "snr_flips", "steps", "payload")
 
 EXPERIMENT = """
 title: Tiny models of the real architectures
@@ -92,15 +94,17 @@ def test_a_missing_model_is_one_line(run, tmp_path, capsys):
     assert "semcomm models fetch stable-diffusion-v1-5" in error
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/img2img/*.yaml")), ids=lambda path: path.stem)
-def test_the_papers_experiments_take_other_models_by_one_word(tiny, path):
-    """As the files themselves say: `Diffusers` in place of `Embedded`, or a class with folders."""
+@pytest.mark.parametrize(
+    "path", [ROOT / f"experiments/img2img/{name}.yaml" for name in NAMES], ids=lambda path: path.stem
+)
+def test_the_papers_experiments_take_other_models_in_one_place(tiny, path):
+    """As the files themselves say: another model at `&model`, or the same class with folders."""
     from semcomm import Diffusers, load
 
-    text = path.read_text()
-    assert text.count("Embedded,") + text.count("Embedded}") == 1
     spec = {"class_path": "Diffusers", "init_args": {"model": tiny["sd"], "captioner": tiny["blip"]}}
-    file = load(yaml.safe_load(text.replace("&model Embedded", f"&model {spec}")))
-    backends = [getattr(point.link, "backend", None) for point in file.points]
-    assert all(isinstance(backend, Diffusers) for backend in backends if backend is not None)
-    assert file.points and any(backends)
+    text, count = re.subn(r"&model \w+", f"&model {spec}", path.read_text())
+    assert count == 1
+    points = load(yaml.safe_load(text)).points
+    backends = [point.link.backend for point in points if hasattr(point.link, "backend")]
+    assert backends
+    assert all(isinstance(backend, Diffusers) and backend.model == tiny["sd"] for backend in backends)
