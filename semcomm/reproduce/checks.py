@@ -5,7 +5,7 @@ the claims' files; nothing here knows what a paper says.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -102,7 +102,7 @@ class Check(Component):
         return Finding("could not be tested", f"{undecided}; {why}" if why else undecided, parts)
 
 
-def _part(label: str, evidence: Evidence, estimated, above: float = -inf, below: float = inf) -> Part:
+def part_of(label: str, estimated: Callable[[], Estimate], above: float = -inf, below: float = inf) -> Part:
     """Return the part that `estimated()` gives, or why it gives none."""
     try:
         return Part(label, estimated(), above, below)
@@ -110,7 +110,7 @@ def _part(label: str, evidence: Evidence, estimated, above: float = -inf, below:
         return Part(label, None, above, below, str(missing))
 
 
-def _said(at: Place) -> str:
+def said_of(at: Place) -> str:
     """Return a place in words."""
     rest = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in at.items()]
     return ", ".join(text.removeprefix("transceiver ") for text in rest)
@@ -154,25 +154,23 @@ class Rises(Check):
         sign = evidence.sign(self.metric) * (-1 if self.falls else 1)
         change = "fall" if self.falls else "rise"
         for at in self.curves:
-            label, said = evidence.label(self.metric), _said(at)
+            label, said = evidence.label(self.metric), said_of(at)
             try:
                 ends = evidence.along(self.along, at)
             except Missing as missing:
                 yield Part(f"{label}, {change} along {self.along}: {said}", None, 0.0, missing=str(missing))
                 continue
             pairs = [(self.metric, n) for n in ends]
-            yield _part(
+            yield part_of(
                 f"{label}, {change} along {self.along}: {said}",
-                evidence,
                 lambda pairs=pairs: evidence.interval(pairs, lambda m: sign * (m[..., -1] - m[..., 0])),
                 0.0,
             )
             means = np.nanmean(np.where(np.isfinite(v := evidence.column(self.metric)[ends]), v, np.nan), axis=(1, 2))
             worst = int(np.argmin(sign * np.diff(means)))
             place = [evidence.points[ends[worst + n]][self.along] for n in (0, 1)]
-            yield _part(
+            yield part_of(
                 f"its worst step, {place[0]:g} to {place[1]:g}, as a share of that: {said}",
-                evidence,
                 lambda pairs=pairs, worst=worst: evidence.interval(
                     pairs, lambda m: sign * (m[..., worst + 1] - m[..., worst]) / abs(m[..., -1] - m[..., 0])
                 ),
@@ -228,16 +226,14 @@ class Concentrated(Check):
 
         label = evidence.label(self.metric)
         if self.above is not None:
-            yield _part(
+            yield part_of(
                 f"{label}, share of its change at {part}",
-                evidence,
                 lambda: evidence.interval(of(self.metric), share),
                 self.above,
             )
         for other in self.more_than:
-            yield _part(
+            yield part_of(
                 f"that share of {label} less that of {evidence.label(other)}",
-                evidence,
                 lambda other=other: evidence.interval(
                     of(self.metric) + of(other), lambda m: share(m[..., :4]) - share(m[..., 4:])
                 ),
@@ -271,9 +267,8 @@ class Reverses(Check):
         confidence = 1 - (1 - CONFIDENCE) / len(steps)
         for at, a, b in steps:
             places = [evidence.points[n][self.along] for n in (a, b)]
-            yield _part(
-                f"{evidence.label(self.metric)}, loss from {places[0]:g} to {places[1]:g}: {_said(at)}",
-                evidence,
+            yield part_of(
+                f"{evidence.label(self.metric)}, loss from {places[0]:g} to {places[1]:g}: {said_of(at)}",
                 lambda a=a, b=b: evidence.interval(
                     [(self.metric, a), (self.metric, b)], lambda m: sign * (m[..., 0] - m[..., 1]), confidence
                 ),
@@ -314,9 +309,8 @@ class Ranks(Check):
         bounds = [(self.above, 0.0, inf), (self.below, -inf, 0.0), (self.level, -self.margin, self.margin)]
         for metrics, above, below in bounds:
             for metric in metrics:
-                yield _part(
-                    f"{evidence.label(metric)}: {_said(self.first)} over {_said(self.second)}",
-                    evidence,
+                yield part_of(
+                    f"{evidence.label(metric)}: {said_of(self.first)} over {said_of(self.second)}",
                     lambda metric=metric: _difference(evidence, metric, self.first, self.second),
                     above,
                     below,
@@ -360,16 +354,14 @@ class Widens(Check):
             for at in (self.start, self.end)
             for link in (self.first, self.second)
         ]
-        yield _part(
-            f"{label}: growth of {self.first} over {self.second} from {_said(self.start)} to {_said(self.end)}",
-            evidence,
+        yield part_of(
+            f"{label}: growth of {self.first} over {self.second} from {said_of(self.start)} to {said_of(self.end)}",
             lambda: evidence.interval(places, lambda m: sign * (m[..., 2] - m[..., 3] - m[..., 0] + m[..., 1])),
             0.0,
         )
         if self.from_the_start:
-            yield _part(
-                f"{label}: {self.first} over {self.second} at {_said(self.start)}",
-                evidence,
+            yield part_of(
+                f"{label}: {self.first} over {self.second} at {said_of(self.start)}",
                 lambda: evidence.interval(places, lambda m: sign * (m[..., 0] - m[..., 1])),
                 0.0,
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from semcomm.reproduce.checks import Check, Part, _part, _said
+from semcomm.reproduce.checks import Check, Part, part_of, said_of
 from semcomm.reproduce.evidence import FEWEST, Evidence, Missing, bootstrap
 from semcomm.sweep.statistics import Estimate
 
@@ -40,9 +40,8 @@ class Level(Check):
         """Give the mean at each place."""
         _same_models(self.original, evidence)
         for place in self.at:
-            yield _part(
-                f"{evidence.label(self.metric)}: {_said(place)}",
-                evidence,
+            yield part_of(
+                f"{evidence.label(self.metric)}: {said_of(place)}",
                 lambda place=place: evidence.interval([(self.metric, evidence.one(place))], lambda m: m[..., 0]),
                 self.above,
                 self.below,
@@ -70,9 +69,8 @@ class Published(Check):
         _same_models(self.original, evidence)
         for name, value in self.values.items():
             place = {"transceiver": name}
-            yield _part(
+            yield part_of(
                 f"{evidence.label(self.metric)}: {name} (published {value:g})",
-                evidence,
                 lambda place=place: evidence.interval([(self.metric, evidence.one(place))], lambda m: m[..., 0]),
                 value - self.within,
                 value + self.within,
@@ -98,9 +96,8 @@ class WorstCase(Check):
         evidence.named(self.metric)
         places, k = [evidence.one(at) for at in self.over], len(self.over)
         for other in self.more_than:
-            yield _part(
+            yield part_of(
                 f"worst case of {evidence.label(self.metric)} less that of {evidence.label(other)}",
-                evidence,
                 lambda other=other: evidence.interval(
                     [(metric, n) for metric in (self.metric, other) for n in places],
                     lambda m: m[..., :k].min(-1) - m[..., k:].min(-1),
@@ -139,10 +136,9 @@ class Steepens(Check):
         sign = evidence.sign(self.metric)
         places = [(self.metric, evidence.one({**self.curve, self.along: x})) for x in (self.start, self.turn, self.end)]
         stretch = self.by * (self.end - self.turn) / (self.turn - self.start)
-        yield _part(
+        yield part_of(
             f"{evidence.label(self.metric)}: fall from {self.turn:g} to {self.end:g}, less {self.by:g} times that of "
             f"the slope before",
-            evidence,
             lambda: evidence.interval(
                 places, lambda m: sign * ((m[..., 1] - m[..., 2]) - stretch * (m[..., 0] - m[..., 1]))
             ),
@@ -171,9 +167,8 @@ class MoreSensitive(Check):
         ends = evidence.along(self.along, self.curve)
         for metric in self.metrics:
             for other in self.than:
-                yield _part(
+                yield part_of(
                     f"lost share of {evidence.label(metric)} less that of {evidence.label(other)}",
-                    evidence,
                     lambda metric=metric, other=other: evidence.interval(
                         [(name, n) for name in (metric, other) for n in (ends[0], ends[-1])],
                         lambda m: m[..., 3] / m[..., 2] - m[..., 1] / m[..., 0],
@@ -206,9 +201,8 @@ class Payload(Check):
             raise Missing("the size at which the model works is not known")
         whole = 3 * 64 * pixels
         said = f"{self.transceiver}{f' without {self.less}' if self.less else ''}"
-        yield _part(
+        yield part_of(
             f"{said}: bits sent, as a share of the image in float64 at the model's {pixels} pixels",
-            evidence,
             lambda: evidence.interval(
                 [("source_bits", n) for n in places],
                 lambda m: (m[..., 0] - (m[..., 1] if self.less else 0.0)) / whole,
@@ -231,7 +225,7 @@ class Facts(Check):
     def parts(self, evidence: Evidence) -> Iterator[Part]:
         """Give each fact, a list by its mean with its interval."""
         for name, (above, below) in self.bounds.items():
-            yield _part(name, evidence, lambda name=name: _fact(evidence.facts, name), above, below)
+            yield part_of(name, lambda name=name: _fact(evidence.facts, name), above, below)
 
 
 class NeedsPeople(Check):

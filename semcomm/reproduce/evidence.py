@@ -57,7 +57,7 @@ class Evidence:
         for name in (metric, STAND_INS.get(metric)):
             if name in self.metrics or name in self.sets:
                 return name
-        raise Missing(self.absent.get(metric, f"{metric} was not measured"))
+        raise Missing(self.absent.get(metric, f"{metric} is not measured in this setting"))
 
     def column(self, metric: str) -> np.ndarray:
         """Return [points, images, realisations] of a metric by its class name, or of any other column."""
@@ -85,7 +85,10 @@ class Evidence:
         found = [n for n, point in enumerate(self.points) if all(_same(point.get(k), v) for k, v in at.items())]
         if not found:
             said = ", ".join(f"{key} {value}" for key, value in at.items())
-            raise Missing(self.absent.get(str(at.get("transceiver")), f"there is no point with {said}"))
+            name = at.get("transceiver")
+            if name is not None and all(point["transceiver"] != name for point in self.points):
+                raise Missing(self.absent.get(name, f"{name} is not in this setting"))
+            raise Missing(f"there is no point with {said}")
         return found
 
     def one(self, at: Mapping[str, Any]) -> int:
@@ -112,7 +115,9 @@ class Evidence:
             raise Missing(f"there is no single curve along {axis}")
         return found
 
-    def interval(self, quantities: list[tuple[str, int]], statistic: Statistic, confidence: float = CONFIDENCE):
+    def interval(
+        self, quantities: list[tuple[str, int]], statistic: Statistic, confidence: float = CONFIDENCE
+    ) -> Estimate:
         """Return the `Estimate` of a statistic of the means of (metric, point) pairs.
 
         Images are resampled, then realisations within each, the same for every pair, so that what the pairs have in

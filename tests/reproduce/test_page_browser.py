@@ -1,0 +1,90 @@
+"""The scorecard page in a real browser: nothing is wider than the screen, on a laptop and on a phone."""
+
+import html
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from semcomm.reproduce.chart import Curve, svg
+from semcomm.reproduce.checks import Finding, Part
+from semcomm.reproduce.checks_of_scores import NeedsPeople
+from semcomm.reproduce.command import Judged, Reproduction, Shown
+from semcomm.reproduce.extras import Made
+from semcomm.reproduce.page import page_of
+from semcomm.reproduce.papers import Claim, Figure, Paper, Setting
+from semcomm.sweep.statistics import Estimate
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE = "</style><script>alert(1)</script>"
+LONG = "a-very-long-name-without-any-place-to-break-it-" * 4
+
+
+def reproduction(tmp_path) -> Reproduction:
+    check = NeedsPeople("look at it")
+    parts = [
+        Part(f"SeSS {LONG}", Estimate(-0.123456, -0.2, 0.1, 9, 0), 0.0),
+        Part("PSNR: one over another", None, missing="PSNR was not measured"),
+    ]
+    claims = {
+        f"claim-{n}": Claim(f"SeSS falls {HOSTILE}", "fig1", "Section 1", "0.9", check, "Our margin.") for n in range(4)
+    }
+    verdicts = ("holds", "holds in part", "does not hold", "could not be tested")
+    figure = Figure("A figure", "Figure 1")
+    paper = Paper("A paper", "Paper", {"fig1": figure}, claims)
+    judged = [
+        Judged("paper", name, claims[name], Finding(verdict, f"why {LONG}", parts))
+        for name, verdict in zip(claims, verdicts)
+    ]
+    made = Made(table=[["metric", *map(str, range(12))], ["SeSS", *["0.123456"] * 12]])
+    shown = [Shown("paper", "fig1", figure, None, {"LPIPS": f"weights missing in /{LONG}"}, made)]
+    return Reproduction({"paper": paper}, Setting("a setting", stands_in=True), shown, judged, 1.0, tmp_path / "x.html")
+
+
+def test_texts_are_data(tmp_path):
+    text = page_of(reproduction(tmp_path), tmp_path)
+    assert "<script" not in text and html.escape(HOSTILE) in text
+    assert [text.count(f'class="badge {v}"') for v in ("holds", "holds-in-part", "does-not-hold")] == [1, 1, 1]
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_it_fits_laptop_and_phone(tmp_path):
+    """The page stands in frames as wide as screens; a script of the test's own measures how wide it wants to be."""
+    page = html.escape(page_of(reproduction(tmp_path), tmp_path), quote=True)
+    frames = "".join(f'<iframe width="{width}" height="900" srcdoc="{page}"></iframe>' for width in (390, 1280))
+    script = (
+        "onload = () => document.body.dataset.widths = [...document.querySelectorAll('iframe')]"
+        ".map(f => f.contentDocument.documentElement.scrollWidth)"
+    )
+    outer = tmp_path / "outer.html"
+    outer.write_text(f"<body>{frames}<script>{script}</script></body>")
+    switches = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [CHROMIUM, *switches, "--virtual-time-budget=5000", "--dump-dom", outer.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    widths = re.search(r'data-widths="(\d+),(\d+)"', done.stdout)
+    assert widths and int(widths[1]) <= 390 and int(widths[2]) <= 1280
+
+
+def test_a_chart_leaves_out_what_is_not_finite():
+    ours = Curve("ours", [1, 2, 4, 8], [0.1, np.nan, 0.3, 0.4], [0.0, np.nan, 0.2, 0.3], [0.2, np.nan, 0.4, 0.5])
+    theirs = Curve("theirs", [1, 2, 100], [0.1, 0.2, 0.3], colour=1)
+    drawn = svg([theirs, ours], "SeSS <b>", "bpp", log_x=True)
+    assert drawn.count('class="mark"') == 3 and "nan" not in drawn
+    assert drawn.count("M", drawn.index('class="line"')) == 2  # the line is broken where the value is missing
+    points = re.search(r'class="published c1" points="([^"]+)"', drawn)[1].split()
+    assert len(points) == 2  # the one beyond our axis is left out
+    assert "SeSS &lt;b&gt;" in drawn
+    assert svg([theirs], "SeSS", "bpp") == "" == svg([], "SeSS", "bpp")
+
+
+def test_a_chart_puts_values_where_they_belong():
+    ours = Curve("ours", [0, 1], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
+    marks = re.findall(r'class="mark" cx="([\d.]+)" cy="([\d.]+)"', svg([ours], "y", "x"))
+    (x0, y0), (x1, y1) = [tuple(map(float, mark)) for mark in marks]
+    assert x0 < x1 and y0 > y1  # right is more, and up
