@@ -26,8 +26,8 @@ from semcomm.errors import DecodeError, RunError
 CPU_SECONDS = 10
 """Of processor time for one image: how busy the machine is decides nothing."""
 
-WALL_SECONDS = 60
-"""Until a decoder that waits for something that never comes is ended."""
+WALL_SECONDS = 300
+"""Until a decoder that waits for something that never comes is ended; long, so that a busy machine ends no other."""
 
 LARGE_PAYLOAD = 2**23
 """Bytes that are allowed as much time again: 40 megapixels in 15 MB may take a slow machine longer than a hang may."""

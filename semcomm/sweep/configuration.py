@@ -60,6 +60,15 @@ def as_spec(data: Any) -> dict:
     raise ConfigurationError(f"expected a class, as a name or as class_path and init_args, not {data!r}")
 
 
+def as_data(value: Any) -> Any:
+    """Return `value` with jsonargparse's namespaces, which it makes of classes described within it, as mappings."""
+    if hasattr(value, "as_dict"):
+        return as_data(value.as_dict())
+    if isinstance(value, Mapping):
+        return {key: as_data(inner) for key, inner in value.items()}
+    return [as_data(inner) for inner in value] if isinstance(value, list) else value
+
+
 def with_argument(spec: Any, path: str, value: Any) -> dict:
     """Return a class description with one constructor argument set, `code.rate` meaning that of the class within."""
     spec = as_spec(spec)
@@ -88,6 +97,8 @@ def _parser(kind: type) -> Any:
     import jsonargparse
 
     _know_components()
+    # where any value will do, such as in a figure's `where`, a class path is a value too and not a class to be made
+    jsonargparse.set_parsing_settings(validate_subclass_spec_in_any=False, instantiate_subclass_spec_in_any=False)
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--it", type=kind)
     return parser

@@ -18,7 +18,7 @@ from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.parsing import parse_yaml
-from semcomm.sweep.configuration import as_spec, build, unknown_key, with_argument
+from semcomm.sweep.configuration import as_data, as_spec, build, unknown_key, with_argument
 from semcomm.transceivers import Link
 
 CHANNEL_AXIS = "channel."
@@ -43,6 +43,9 @@ class FigureSpec:
     log_x: bool = False
     log_y: bool = False
     where: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", as_data(self.where))
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ class Experiment:
     resources: dict[str, Resources] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("transceivers", "channels", "sweep"):
+            object.__setattr__(self, name, as_data(getattr(self, name)))
         for name in ("realisations", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")

@@ -67,6 +67,28 @@ def test_experiment_files(tmp_path, text, reason):
         load(tmp_path / "it.yaml")
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"sweep": {"code": ["EVIL"]}},
+        {"sweep": {"code": "EVIL"}},
+        {"channels": {"c": {"class_path": "AWGN", "init_args": {"snr_db": "EVIL"}}}},
+        {"figures": [{"x": "a", "y": "b", "where": {"z": "EVIL"}}]},
+        {"transceivers": {"a": "EVIL"}},
+    ],
+)
+def test_a_class_is_made_only_where_one_of_ours_is_expected(tmp_path, place):
+    """Where the type was `Any`, a class of any module was made, with any arguments, while the file was read."""
+    evil = {"class_path": "logging.FileHandler", "init_args": {"filename": str(tmp_path / "pwned")}}
+    data = {**parse_yaml(LINK), **json.loads(json.dumps(place).replace('"EVIL"', json.dumps(evil)))}
+    if "figures" in place:
+        assert load(data).figures[0].where["z"]["class_path"] == "logging.FileHandler"
+    else:
+        with pytest.raises(ConfigurationError):
+            load(data)
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_yaml_of_ordinary_kinds_is_read_as_before():
     text = "a: &a {x: 1, y: [1.5, true, null]}\nb: {<<: *a, y: 2}\nc: 2020-01-02\nd: |\n  [[[ text {\n"
     assert parse_yaml(text)["b"] == {"x": 1, "y": 2}
