@@ -14,6 +14,7 @@ from semcomm.transceivers.distortions import (
 from semcomm.transceivers.generative import (
     AdaptiveGenerative,
     Diffusers,
+    Embedded,
     GenerativeModel,
     StableUnCLIP,
     TextAndLatent,
@@ -33,6 +34,7 @@ __all__ = [
     "DeepJSCC",
     "Diffusers",
     "Distortion",
+    "Embedded",
     "GenerativeModel",
     "Info",
     "Link",

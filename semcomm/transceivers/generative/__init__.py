@@ -3,6 +3,7 @@
 from semcomm.transceivers.generative.adaptive import AdaptiveGenerative
 from semcomm.transceivers.generative.base import GenerativeModel, Size, denoising_steps, resized
 from semcomm.transceivers.generative.diffusion import Diffusers, StableUnCLIP
+from semcomm.transceivers.generative.embedded import Embedded
 from semcomm.transceivers.generative.text_and_latent import TextAndLatent
 from semcomm.transceivers.generative.text_and_sketch import TextAndSketch
 from semcomm.transceivers.generative.text_to_image import TextToImage
@@ -11,6 +12,7 @@ from semcomm.transceivers.generative.unclip import UnCLIP
 __all__ = [
     "AdaptiveGenerative",
     "Diffusers",
+    "Embedded",
     "GenerativeModel",
     "Size",
     "StableUnCLIP",
