@@ -21,6 +21,7 @@ from semcomm.memo import Memo, key_of, write_whole
 from semcomm.metrics import Metric, SetMetric
 from semcomm.sweep.engine import features_of, metric_key
 from semcomm.sweep.experiment import Experiment, reception_key, spelt
+from semcomm.sweep.pictures import Pictures
 from semcomm.sweep.plan import chunks, recipes_of
 from semcomm.sweep.store import LEDGER, SEAL, Store, StoredImage, StoredScore
 
@@ -62,6 +63,26 @@ class Results:
 def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> Results:
     """Look every planned row up in the store; those not there yet are left out. What was exported is read back."""
     recipes = recipes_of(store, experiment)
+    reconstructions = _reconstructions(experiment, store, images, recipes)
+    tables = _sealed(experiment, store, images)
+    if tables is None:
+        tables = _table(experiment, store, images, recipes), _sets(experiment, store, images, recipes)
+    return Results(experiment, *tables, store.folder, {image.name: image for image in images}, reconstructions)
+
+
+def is_finished(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> bool:
+    """Say whether all of a run was exported, nothing came or went since, and the pictures that it keeps are there."""
+    seal = store.meta(SEAL) or {}
+    if not seal.get("complete") or _sealed(experiment, store, images, whole=True) is None:
+        return False
+    kept = Pictures(store.folder)
+    found = _reconstructions(experiment, store, images, recipes_of(store, experiment))
+    return all(kept.has(key) for key in found.values())
+
+
+def _reconstructions(
+    experiment: Experiment, store: Store, images: Sequence[StoredImage], recipes: Sequence[str]
+) -> dict[tuple[int, str, int], str]:
     reconstructions = {}
     kept = (
         (n, i, r)
@@ -73,10 +94,7 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
         for (n, i, r), found in zip(some, store.received(keys)):
             if found:
                 reconstructions[n, images[i].name, r] = found
-    tables = _sealed(experiment, store, images)
-    if tables is None:
-        tables = _table(experiment, store, images, recipes), _sets(experiment, store, images, recipes)
-    return Results(experiment, *tables, store.folder, {image.name: image for image in images}, reconstructions)
+    return reconstructions
 
 
 def _table(
@@ -192,10 +210,17 @@ def _kept_key(store: Store, metric: Metric | SetMetric) -> str:
     return (store.meta("metric keys") or {}).get(spelt(metric)) or metric_key(metric)
 
 
-def export(results: Results, store: Store) -> Results:
-    """Write the tables as Parquet and CSV, each whole or not at all, unless that is what is there."""
+def export(results: Results, store: Store, complete: bool) -> Results:
+    """Write the tables as Parquet and CSV, each whole or not at all, unless that is what is there.
+
+    Args:
+        results: all that there is.
+        store: of the run; it gets a seal, which holds until something is added.
+        complete: nothing of the run is missing.
+    """
     images = list(results.images.values())
-    if _sealed(results.experiment, store, images, whole=True) is not None:
+    sealed = _sealed(results.experiment, store, images, whole=True) is not None
+    if sealed and store.meta(SEAL)["complete"] == complete:
         return results
     tables = {(PARQUET, CSV): results.table, (SETS_PARQUET, SETS_CSV): results.sets}
     digests = {}
@@ -206,7 +231,8 @@ def export(results: Results, store: Store) -> Results:
             for name, data in ((parquet, buffer.getvalue()), (csv, table.to_csv(index=False).encode())):
                 write_whole(results.folder / name, data)
                 digests[name] = hashlib.sha256(data).hexdigest()
-    store.set_meta(SEAL, {"of": _signature(results.experiment, store, images), "files": digests})
+    seal = {"of": _signature(results.experiment, store, images), "files": digests, "complete": complete}
+    store.set_meta(SEAL, seal)
     return results
 
 

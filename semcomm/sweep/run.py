@@ -18,7 +18,7 @@ from semcomm.sweep.executors import run_tasks
 from semcomm.sweep.experiment import Experiment, axis_values, load
 from semcomm.sweep.folder import environment, locked
 from semcomm.sweep.plan import Plan
-from semcomm.sweep.results import Results, collect, export, keep_keys
+from semcomm.sweep.results import Results, collect, export, is_finished, keep_keys
 from semcomm.sweep.store import DATABASE, Store, StoredImage
 
 EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
@@ -72,15 +72,15 @@ def run(
             _describe(store, experiment)
             store.set_meta("place", cluster and cluster.store)
             plan = Plan(store, experiment, images, (cluster and cluster.store) or folder)
-            total = sum(1 for _ in plan.tasks())
+            total = 0 if is_finished(experiment, store, images) else sum(1 for _ in plan.tasks())
             on_progress(Progress(0, total))
             work = run_on_ray(plan, folder, cluster, on_note) if cluster else run_tasks(plan, folder, workers)
             for number, done in enumerate(work if total else [], 1):
                 store.add(done.receptions, done.scores)
                 on_progress(Progress(number, total))
-            return export(collect(experiment, store, images), store)
+            return export(collect(experiment, store, images), store, complete=True)
         except KeyboardInterrupt:
-            export(collect(experiment, store, images), store)
+            export(collect(experiment, store, images), store, complete=False)
             raise
         finally:
             store.close()

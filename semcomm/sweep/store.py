@@ -207,6 +207,7 @@ class Store:
                 on_note(f"{self._path}: {len(found)} damaged rows of {table} are left out; run it again to mend them")
             else:
                 self._db.execute(f"DELETE FROM {table} WHERE {wrong}")
+                self._db.execute("DELETE FROM meta WHERE key = ?", (SEAL,))
                 on_note(f"{self._path}: {len(found)} damaged rows of {table} are computed again")
 
     @contextmanager
@@ -262,6 +263,7 @@ def _salvaged(path: Path, error: sqlite3.DatabaseError, on_note: Callable[[str],
                     if _checksum(*row[:-1]) == row[-1]:
                         marks = ", ".join("?" * len(row))
                         saved += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount
+    new.execute("DELETE FROM meta WHERE key = ?", (SEAL,))
     new.execute("COMMIT")
     old.close()
     on_note(f"{path}: is damaged ({error}); {saved} rows of it are saved, the rest is computed again ({aside.name})")
