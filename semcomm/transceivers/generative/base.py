@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class GenerativeModel(UsesWeights):
 
     name: str
     """Short, for the results: which model made this picture."""
+    guidance: ClassVar[float] = 9.0
+    """Scale of classifier-free guidance where a transceiver names none."""
 
     @abstractmethod
     def working_size(self, height: int, width: int) -> Size:

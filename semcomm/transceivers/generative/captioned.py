@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from semcomm.channels import Channel
 from semcomm.codecs import ASCIIText, TextCodec
 from semcomm.codecs.base import Decoded
+from semcomm.component import plain
 from semcomm.seeds import Seed
 from semcomm.transceivers.base import Info, Reception
 from semcomm.transceivers.generative.base import GenerativeModel, Size, resized
@@ -30,10 +31,21 @@ class Captioned(Multiplexed):
 
     backend: GenerativeModel
     text: TextCodec
+    guidance: float
 
-    def _captioned_by(self, backend: GenerativeModel, text: TextCodec | None) -> None:
+    def _captioned_by(self, backend: Literal["embedded"] | GenerativeModel, text: TextCodec | None) -> None:
+        if backend == "embedded":
+            from semcomm.transceivers.generative.embedded import Embedded
+
+            backend = Embedded()
         self.backend = backend
         self.text = text or ASCIIText()
+
+    def recipe(self) -> dict:
+        """Return the recipe, with the backend's and its guidance whether they were named or not."""
+        recipe = super().recipe()
+        named = {"backend": self.backend.recipe(), "guidance": plain(self.guidance)}
+        return {**recipe, "init_args": {**recipe["init_args"], **named}}
 
     def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
         """Send `images` [B, 3, H, W]; say beside what arrived of the captions what was sent."""

@@ -1,6 +1,7 @@
 """A caption and a latent: the method of Img2Img-SC."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class TextAndLatent(Captioned):
     Told beside: the original's size, 32 bits, the text's length in bytes, 16, and what the latent's codec needs.
 
     Args:
-        backend: writes captions, encodes, decodes and generates.
+        backend: writes captions, encodes, decodes and generates; `embedded` needs no download.
         text: caption to bytes; none is `ASCIIText`, 8 bits a character.
         latent: latent to bits; none is `FloatLatent`, float64 and the authors' repair.
         text_code: protects the caption; none sends it as it is.
@@ -32,12 +33,12 @@ class TextAndLatent(Captioned):
         constellation: bits to symbols; none sends bits, over a channel that carries bits.
         steps: of the whole schedule.
         strength: share of the schedule that is run, 0 to 1.
-        guidance: scale of classifier-free guidance.
+        guidance: scale of classifier-free guidance; none is the backend's own, 9 for `Diffusers` as in the paper.
     """
 
     def __init__(
         self,
-        backend: GenerativeModel,
+        backend: Literal["embedded"] | GenerativeModel = "embedded",
         text: TextCodec | None = None,
         latent: LatentCodec | None = None,
         text_code: ChannelCode | None = None,
@@ -45,9 +46,9 @@ class TextAndLatent(Captioned):
         constellation: Name | QAM | None = "16qam",
         steps: int = 50,
         strength: float = 0.6,
-        guidance: float = 9.0,
+        guidance: float | None = None,
     ) -> None:
-        checked_steps(steps, guidance)
+        checked_steps(steps, 1.0 if guidance is None else guidance)
         if not 0 <= strength <= 1:
             raise ConfigurationError(f"strength is {strength}; it is a share of the schedule, 0 to 1")
         self._captioned_by(backend, text)
@@ -55,7 +56,7 @@ class TextAndLatent(Captioned):
         self.latent = latent or FloatLatent()
         self.steps = steps
         self.strength = strength
-        self.guidance = guidance
+        self.guidance = self.backend.guidance if guidance is None else guidance
 
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return caption and latent of each image."""

@@ -1,6 +1,7 @@
 """Text alone: the baseline of Img2Img-SC, and what a caption is worth."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,28 +23,28 @@ class TextToImage(Captioned):
     text's length in bytes, 16.
 
     Args:
-        backend: writes captions and generates.
+        backend: writes captions and generates; `embedded` needs no download.
         text: caption to bytes; none is `ASCIIText`, 8 bits a character.
         text_code: protects the caption; none sends it as it is.
         constellation: bits to symbols; none sends bits, over a channel that carries bits.
         steps: denoising steps.
-        guidance: scale of classifier-free guidance.
+        guidance: scale of classifier-free guidance; none is the backend's own, 9 for `Diffusers` as in the paper.
     """
 
     def __init__(
         self,
-        backend: GenerativeModel,
+        backend: Literal["embedded"] | GenerativeModel = "embedded",
         text: TextCodec | None = None,
         text_code: ChannelCode | None = None,
         constellation: Name | QAM | None = "16qam",
         steps: int = 50,
-        guidance: float = 9.0,
+        guidance: float | None = None,
     ) -> None:
-        checked_steps(steps, guidance)
+        checked_steps(steps, 1.0 if guidance is None else guidance)
         self._captioned_by(backend, text)
         self._over(constellation, caption=text_code)
         self.steps = steps
-        self.guidance = guidance
+        self.guidance = self.backend.guidance if guidance is None else guidance
 
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return the caption of each image."""
