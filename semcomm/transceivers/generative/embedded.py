@@ -28,6 +28,8 @@ class Embedded(GenerativeModel):
         device: `auto`, or as PyTorch names it.
     """
 
+    guidance = 2.0
+
     def __init__(self, device: str = "auto") -> None:
         self.name = "embedded"
         self.device = device
