@@ -10,8 +10,9 @@ from typing import Any
 import torch
 import yaml
 
+from semcomm.component import plain
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
-from semcomm.images import content_hash
+from semcomm.images import ImageSet, content_hash
 from semcomm.memo import key_of, write_whole
 from semcomm.sweep.cluster import RayCluster, run_on_ray
 from semcomm.sweep.executors import run_tasks
@@ -190,6 +191,7 @@ def _check_same(store: Store, experiment: Experiment) -> None:
 
 def _difference(before: dict, now: dict) -> tuple[str, Any, Any] | None:
     """Return the first key that changed otherwise than by an addition, with its old and new value."""
+    before = {**before, "images": {**plain(ImageSet()), **before["images"]}}  # it may be older than an option
     for key in ("images", "seed", "batch_size"):
         if before[key] != now[key]:
             for name in before[key] if isinstance(before[key], dict) else ():
