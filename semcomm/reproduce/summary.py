@@ -90,8 +90,8 @@ def bound_in_words(part: Part) -> str:
 
 
 def _digits(value: float) -> str:
-    """Return a number with three decimals, or three digits where it is small."""
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
+    """Return a number with three decimals, or four digits where it is small."""
+    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.4g}"
 
 
 def _part(part: Part) -> dict[str, Any]:
