@@ -5,6 +5,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ def build(kind: type[T], data: Any, where: str) -> T:
 
     parser = _parser(kind)
     try:
-        return parser.instantiate(parser.parse_object({"it": data})).it
+        return parser.instantiate(parser.parse_object({"it": deepcopy(data)})).it  # it writes into what it reads
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:

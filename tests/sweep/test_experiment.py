@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 from small_run import experiment, link
@@ -129,3 +131,10 @@ def test_yaml_cannot_run_code_by_itself(tmp_path):
     (tmp_path / "evil.yaml").write_text("transceivers: !!python/object/apply:os.system ['true']")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         load(tmp_path / "evil.yaml")
+
+
+def test_what_is_handed_in_is_left_as_it_was():
+    data, changes = experiment(), {"metrics": ["PSNR"]}
+    before = json.dumps([data, changes])
+    load(data, changes)
+    assert json.dumps([data, changes]) == before
