@@ -24,7 +24,7 @@ class ModelCard:
         licence: of the weights.
         attribution: who made it.
         megabytes: about how much is downloaded.
-        files: patterns of what is needed of its repository.
+        files: patterns of what is needed of its repository; paths in this package, where it comes with semcomm.
         sha256: beginning of the hash of the file at `source`, as its publisher states it in the file's name.
     """
 
@@ -110,6 +110,7 @@ def _codec(name: str, title: str, megabytes: int) -> ModelCard:
         "Apache-2.0",
         "trained by this project; its own card lists the photographs",
         megabytes,
+        (f"jscc/weights/{name}.safetensors",),
     )
 
 
@@ -122,6 +123,17 @@ _ALL = (
         "Apache-2.0",
         "trained by this project; its own card lists the photographs",
         8,
+        ("models/weights/encoder.safetensors",),
+    ),
+    ModelCard(
+        "embedded-generator",
+        "generating images from captions and latents without any download",
+        "semcomm generator",
+        "",
+        "Apache-2.0",
+        "trained by this project, not to the end; its own cards list the photographs",
+        3,
+        tuple(f"models/weights/generator_{part}.safetensors" for part in ("autoencoder", "denoiser")),
     ),
     _codec("lsci-16qam", "LSCI on 16QAM", 7),
     _codec("deepjscc-6", "DeepJSCC at CBR 1/6", 1),
