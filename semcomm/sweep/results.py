@@ -32,6 +32,8 @@ PARQUET, CSV = "results.parquet", "results.csv"
 SETS_PARQUET, SETS_CSV = "sets.parquet", "sets.csv"
 COUNTS = ["symbol_power", "block_errors", "blocks", "decode_failed", "infeasible"]
 NAMES = ["transceiver", "channel", "image", "realisation"]
+LAYOUT = 2
+"""Of the tables; raise it when their columns change, so that what was exported before is not taken for it."""
 ROWS_AT_ONCE = 1000
 """How many rows are looked up in one go."""
 
@@ -42,7 +44,8 @@ class Results:
 
     Attributes:
         experiment: what was run.
-        table: a pandas table; `NAMES`, the swept parameters, `snr_db`, the rates, the ledger, what the links say, the
+        table: a pandas table; `NAMES`, the number of the
+            point, the swept parameters, `snr_db`, the rates, the ledger, what the links say, the
             metrics, and the seconds spent. Costs that do not exist (source bits of an analog link) are NaN.
         sets: one row per transceiver, channel, point and realisation, with the metrics of sets; those whose images are
             not all there yet are left out.
@@ -120,6 +123,7 @@ def _table(
                 "channel": [experiment.points[n].channel for n, _, _ in where],
                 "image": [images[i].name for _, i, _ in where],
                 "realisation": [r for _, _, r in where],
+                "point": [n for n, _, _ in where],
                 "snr_db": [experiment.points[n].over.snr_db for n, _, _ in where],
                 **{name: [it.ledger[name] for it in got] for name in LEDGER},
                 **{name: [it.info.get(name, None if name in COUNTS else math.nan) for it in got] for name in said},
@@ -130,7 +134,7 @@ def _table(
             },
         )
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
-    numbers = ["snr_db", *_RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
+    numbers = ["snr_db", *RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
     return table.assign(**_rates(table))
 
@@ -244,6 +248,7 @@ def _signature(experiment: Experiment, store: Store, images: Sequence[StoredImag
     return key_of(
         {
             "experiment": described,
+            "layout": LAYOUT,
             "keys": [store.meta("metric keys"), recipes_of(store, experiment)],
             "images": [[image.name, image.hash] for image in images],
         }
@@ -288,17 +293,17 @@ def label(value: Any) -> Any:
     return json.dumps(value)
 
 
-_RATES = ["bpp", "cbr", "total_bpp", "code_rate"]
+RATES = ["bpp", "cbr", "total_bpp", "code_rate"]
 
 
 def _rates(table: "pd.DataFrame") -> dict[str, Any]:
     """Return the columns that follow from the ledger's; `Ledger` alone knows how."""
     ledger = Ledger(**{name: torch.tensor(table[name].to_numpy(dtype="float64")) for name in LEDGER})
-    return {name: getattr(ledger, name).numpy() for name in _RATES}
+    return {name: getattr(ledger, name).numpy() for name in RATES}
 
 
 def _columns(experiment: Experiment, found: Iterable[str]) -> list[str]:
     metrics = [metric.name for metric in experiment.image_metrics]
     ends = [*metrics, "transmit_seconds", "score_seconds"]
-    first = [*NAMES, *experiment.axes, "snr_db", *_RATES, *LEDGER, *COUNTS]
+    first = [*NAMES, "point", *experiment.axes, "snr_db", *RATES, *LEDGER, *COUNTS]
     return list(dict.fromkeys([*first, *(name for name in found if name not in ends), *ends]))

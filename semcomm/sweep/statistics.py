@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -116,10 +116,12 @@ def _blocks(images: int, realisations: int, resamples: int) -> Iterator[np.ndarr
 
 
 def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
-    """Return one row per point: `curve`, `transceiver`, `channel`, the swept parameters, `x`, then `Estimate`'s fields.
+    """Return one row per point: `curve`, `transceiver`, `channel`, its number `point`, the swept parameters, `x`, and
+    then `Estimate`'s fields.
 
     A curve runs along `x` where that was swept. Where it was measured (`bpp`), it runs along whatever the transceiver
-    was swept over and each point stands at its mean. Other swept parameters tell curves apart, and are in their names.
+    was swept over and each point stands at its mean; so too where a budget of that name was swept, since what was
+    reached is another number. Other swept parameters tell curves apart, and are in their names.
 
     Args:
         results: of a run.
@@ -131,6 +133,8 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    from semcomm.sweep.results import RATES, label
+
     table, axes = results.table, list(results.experiment.axes)
     above, below = RATIOS.get(y, (y, None))
     for column in [x, above, *([below] if below else [])]:
@@ -141,25 +145,33 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
             raise ConfigurationError(f"the column {column!r} holds no numbers, so there is nothing to draw")
     along = {x} if x in axes else set(axes) - results.experiment.channel_axes
     fixed = [axis for axis in axes if axis not in along]
-    rows, values, weights, told_apart = [], [], [], ["transceiver", "channel", *axes]
-    table = table[list(dict.fromkeys([*told_apart, x, above, *([below] if below else [])]))].assign(
-        **{name: pd.factorize(table[name])[0] for name in ("image", "realisation")}
-    )
-    for keys, group in table.groupby(told_apart, dropna=False, sort=False):
-        named = dict(zip(told_apart, keys))
+    rows, values, weights = [], [], []
+    used = dict.fromkeys(["point", "image", "realisation", x, above, *([below] if below else [])])
+    table = table[list(used)].assign(**{name: pd.factorize(table[name])[0] for name in ("image", "realisation")})
+    for number, group in table.groupby("point", sort=True):
+        point = results.experiment.points[number]
         values.append(_matrix(group, above))
         weights.append(_matrix(group, below) if below else None)
+        named = {axis: label(point.parameters.get(axis)) for axis in axes}
         telling = [
             f"{axis} {named[axis]:g}" if isinstance(named[axis], float) else f"{axis} {named[axis]}"
             for axis in fixed
-            if len(results.experiment.axes[axis]) > 1 and axis != x and not pd.isna(named[axis])
+            if len(results.experiment.axes[axis]) > 1 and axis != x and named[axis] is not None
         ]
-        at = named[x] if x in named else group[x].mean()
-        rows.append({"curve": ", ".join([named["transceiver"], *telling]), **named, x: at})
+        at = named[x] if x in named and x not in RATES else _at(group[x])
+        name = ", ".join([point.transceiver, *telling])
+        where = {"curve": name, "transceiver": point.transceiver, "channel": point.channel, "point": number}
+        rows.append({**where, **named, x: at})
     for row, found in zip(rows, estimates(values, weights if below else None)):
         row |= vars(found)
-    columns = list(dict.fromkeys(["curve", "transceiver", "channel", *axes, x, *(f.name for f in fields(Estimate))]))
+    first = ["curve", "transceiver", "channel", "point"]
+    columns = list(dict.fromkeys([*first, *axes, x, *(f.name for f in fields(Estimate))]))
     return pd.DataFrame(rows, columns=columns)
+
+
+def _at(column: "pd.Series") -> Any:
+    """Return where a point stands on a measured axis: the mean, or the name that all its rows have."""
+    return column.mean() if column.dtype.kind in "iuf" else column.iloc[0]
 
 
 def _matrix(group: "pd.DataFrame", column: str) -> np.ndarray:

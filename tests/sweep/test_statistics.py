@@ -138,3 +138,24 @@ def test_snr_at_equal_quality():
     assert x_at([0, 5, 10], [20, 30, 40], 25) == 2.5
     assert x_at([10, 0, 5], [40, 20, 30], 20) == 0
     assert np.isnan(x_at([0, 5], [20, 30], 31))
+
+
+def test_a_swept_budget_and_what_was_reached_of_it(tmp_path):
+    """`bpp` is an axis, and in the table it is what each picture took: its rows are one point all the same."""
+    jpeg = {"class_path": "Separate", "init_args": {"source": "JPEG"}, "sweep": {"bpp": [2.0, 4.0]}}
+    results = small_run(
+        tmp_path,
+        transceivers={"jpeg": jpeg},
+        channels={"none": "Noiseless"},
+        sweep={},
+        metrics=["PSNR"],
+        images={"limit": 2, "size": 96},
+        realisations=1,
+    )
+    assert len(set(results.table["bpp"])) == 4
+    found = curves(results, "bpp", "PSNR")
+    reached = [results.table["bpp"][results.table["point"] == n].mean() for n in (0, 1)]
+    assert found["bpp"].tolist() == pytest.approx(reached)
+    assert found["count"].tolist() == [2, 2]
+    assert set(found["curve"]) == {"jpeg"}
+    assert set(curves(results, "cbr", "PSNR")["bpp"]) == {2, 4}

@@ -83,8 +83,9 @@ def key_of_point(transceiver: str, channel: str, parameters: dict[str, Any]) -> 
 
 
 def parameters_of(row: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """Return the swept parameters in a row of a table, null for those that are another transceiver's."""
-    return {axis: number(row[axis]) for axis in experiment.axes}
+    """Return the swept parameters of a row's point, null for those that are another transceiver's."""
+    point = experiment.points[int(row["point"])]
+    return {axis: number(label(point.parameters.get(axis))) for axis in experiment.axes}
 
 
 def _along(results: Results, main: str) -> list[str]:
