@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/semcomm run experiments/quickstart.yaml --out runs/quickstart
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

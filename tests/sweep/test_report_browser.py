@@ -89,7 +89,7 @@ class Browser:
         """Return the addresses that were asked for since the last call, those within page and browser apart."""
         messages = [json.loads(entry["message"])["message"] for entry in self.post("/se/log", type="performance")]
         sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
+        return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))]
 
     def close(self) -> None:
         try:
