@@ -79,7 +79,15 @@ class Browser:
         self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def open(self, page: Path) -> None:
+        """Open a page and wait until it has drawn itself: on a busy machine that comes after it was loaded."""
         self.post("/url", url=page.as_uri())
+        seen, deadline = -1, time.monotonic() + 60
+        while time.monotonic() < deadline:
+            elements = self.run("return document.readyState === 'complete' ? document.querySelectorAll('*').length : 0")
+            if elements and elements == seen:
+                return
+            seen = elements
+            time.sleep(0.3)
 
     def errors(self) -> list[str]:
         """Return what the console complained about since the last call."""
