@@ -78,17 +78,19 @@ def quality(folder: str, limit: int | None, realisations: int, out: str) -> None
         out,
     )
     table = results.table
-    means = table.groupby(["channel_uses_per_pixel", "transceiver", "snr_db"])[[*METRICS, "cbr", "side_bits"]].mean()
+    table["side"] = table["side_bits"] / table["pixels"] * 256
+    columns = {"PSNR": 2, "MSSSIM": 4, "SeSS": 4, "side": 2}
+    titles = {"side": "Bits of side information for each 16x16 pixels"}
+    means = table.groupby(["channel_uses_per_pixel", "transceiver", "snr_db"])[list(columns)].mean()
     pictures = table["image"].nunique()
-    for metric in METRICS:
-        digits = 2 if metric == "PSNR" else 4
-        print(f"\n{metric}, mean of {pictures} pictures, {realisations} realisations\n")
+    for column, digits in columns.items():
+        print(f"\n{titles.get(column, column)}, mean of {pictures} pictures, {realisations} realisations\n")
         print("| CBR | link | " + " | ".join(f"{snr_db} dB" for snr_db in SNRS_DB) + " |")
         print("|---|---|" + "---|" * len(SNRS_DB))
         for rate, name in reversed(RATES.items()):
             for link in links:
                 if (rate, link) in means.index:
-                    row = means.loc[(rate, link)][metric]
+                    row = means.loc[(rate, link)][column]
                     print(f"| {name} | {link} | " + " | ".join(f"{row[s]:.{digits}f}" for s in SNRS_DB) + " |")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -120,9 +121,9 @@ class Transmission(Task):
             **self.drawn(images, snr_db, generator),
         }
 
+    @abstractmethod
     def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what a subclass draws for a batch; its `plan` at least."""
-        raise NotImplementedError
 
     def _crop(self, pictures: Pictures, generator: torch.Generator) -> Tensor:
         picture = pictures[int(torch.randint(len(pictures), (1,), generator=generator))]
@@ -171,9 +172,9 @@ class Transmission(Task):
             scores[f"psnr {name} {snr_db} dB"] = torch.cat(values).mean().item()
         return scores
 
+    @abstractmethod
     def judged(self, images: Tensor, module: nn.Module) -> Sequence[tuple[str, float, Tensor]]:
         """Return (name, SNR in dB, plan) for what `validate` measures."""
-        raise NotImplementedError
 
     def exported(self, module: nn.Module) -> dict[str, Tensor]:
         """Return all weights in half precision."""

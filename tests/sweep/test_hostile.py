@@ -44,7 +44,7 @@ def test_a_decoder_that_dies_costs_one_image(tmp_path, photograph, death):
 
 def test_names_lie_nowhere_but_in_the_run(tmp_path, photograph):
     names = ("..\\..\\x.png", "CON .png", "sub/%2e%2e%2f; rm -rf ~ $(id).png")
-    names_of_links = ("../../up", "/tmp/absolute", "a\0b\n", ".", "")
+    names_of_links = ("../../up", "/absolute", "a\0b\n", ".", "")
     about = experiment(
         title="../../title",
         transceivers={name: link(channel_uses_per_pixel=1.0) for name in names_of_links},
