@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from semcomm.component import Component
-from semcomm.errors import ConfigurationError
+from semcomm.errors import ConfigurationError, DecodeError
 
 Format = Literal["float64", "float32", "float16", "bfloat16"]
 BITS: dict[str, int] = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
+LARGEST = torch.finfo(torch.float32).max
+"""Of a float32."""
 
 
 class ReceivedLatent(NamedTuple):
@@ -45,7 +47,18 @@ class LatentCodec(Component, ABC):
 
     @abstractmethod
     def decode(self, bits: Tensor, shape: tuple[int, ...], told: Any, rng: torch.Generator) -> ReceivedLatent:
-        """Return the latent of a shape in `bits`, however damaged."""
+        """Return the latent of a shape in `bits`, however damaged.
+
+        Raises:
+            DecodeError: when there are not as many bits as such a latent takes.
+        """
+
+    def _expect(self, bits: Tensor, shape: tuple[int, ...]) -> None:
+        if len(bits) != self.bits(shape):
+            raise DecodeError(
+                f"{type(self).__name__}: {len(bits):,} bits arrived, and a latent of {list(shape)} takes "
+                f"{self.bits(shape):,}"
+            )
 
 
 class FloatLatent(LatentCodec):
@@ -58,7 +71,7 @@ class FloatLatent(LatentCodec):
     Args:
         format: `float64` (the paper), `float32`, `float16` or `bfloat16`.
         repair: `replace` or `clip`.
-        limit: largest magnitude that is believed.
+        limit: largest magnitude that is believed, at most that of a float32.
         smallest: smallest magnitude that is believed; for `replace` alone. It replaces sound values as well.
     """
 
@@ -73,9 +86,9 @@ class FloatLatent(LatentCodec):
             raise ConfigurationError(f"FloatLatent: there is no format {format!r}; choose from {', '.join(BITS)}")
         if repair not in ("replace", "clip"):
             raise ConfigurationError(f"FloatLatent: repair is {repair!r}; it is 'replace' or 'clip'")
-        if not 0 <= smallest < limit:
+        if not 0 <= smallest < limit <= LARGEST:
             raise ConfigurationError(
-                f"FloatLatent: smallest is {smallest} and limit {limit}; it takes 0 <= smallest < limit"
+                f"FloatLatent: smallest is {smallest} and limit {limit}; it takes 0 <= smallest < limit <= 3.4e38"
             )
         self.format = format
         self.repair = repair
@@ -93,6 +106,7 @@ class FloatLatent(LatentCodec):
 
     def decode(self, bits: Tensor, shape: tuple[int, ...], told: None, rng: torch.Generator) -> ReceivedLatent:
         """Return the latent in `bits`, mended."""
+        self._expect(bits, shape)
         octets = np.packbits(bits.numpy())
         if self.format == "bfloat16":
             found = torch.from_numpy(octets.view(">i2").astype(np.int16)).view(torch.bfloat16).float()
@@ -130,6 +144,7 @@ class QuantisedLatent(LatentCodec):
     def encode(self, latent: Tensor) -> tuple[Tensor, tuple[float, float]]:
         """Code `latent` into `bits` bits a value; what is not finite counts as 0."""
         values = latent.detach().cpu().float().flatten().nan_to_num(0.0, 0.0, 0.0)
+        values = values.clamp(-LARGEST / 4, LARGEST / 4)  # so that the range is a float32 as well
         low, high = values.aminmax() if len(values) else (torch.zeros(()), torch.zeros(()))
         scale = (2**self.bits_per_value - 1) / (high - low).clamp_min(1e-20)
         levels = ((values - low) * scale).round().to(torch.uint8)
@@ -140,6 +155,7 @@ class QuantisedLatent(LatentCodec):
         self, bits: Tensor, shape: tuple[int, ...], told: tuple[float, float], rng: torch.Generator
     ) -> ReceivedLatent:
         """Return the latent in `bits`."""
+        self._expect(bits, shape)
         low, high = told
         octets = np.zeros((len(bits) // self.bits_per_value, 8), np.uint8)
         octets[:, 8 - self.bits_per_value :] = bits.numpy().reshape(-1, self.bits_per_value)

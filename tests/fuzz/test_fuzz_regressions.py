@@ -2,20 +2,25 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 from semcomm.cli import _assignment
-from semcomm.errors import ConfigurationError, ImageError, ModelError
+from semcomm.codecs import FloatLatent, QuantisedLatent
+from semcomm.errors import ConfigurationError, DecodeError, ImageError, MetricError, ModelError
 from semcomm.images import read_image
+from semcomm.metrics.sess import Parameters, Scene, SceneGraph, match
 from semcomm.metrics.sess.psg import PSG
 from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.sam_checkpoint import load_sam
+from semcomm.metrics.sess.scene import image_similarity
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.encoder import Encoder
 from semcomm.models.files import read_tensors, tensors_in
@@ -325,3 +330,92 @@ def test_no_pickle_is_opened_unless_it_is_named_as_trusted(tmp_path):
         with pytest.raises(ModelError):
             RelationHead.load(tmp_path / name, trust_pickle=trust)
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(("codec", "told"), [(FloatLatent("bfloat16"), None), (QuantisedLatent(8), (0.0, 1.0))])
+@pytest.mark.parametrize("count", [0, 1, 8, 33, 64])
+def test_bits_of_a_latent_that_are_too_few_or_too_many(codec, told, count):
+    with pytest.raises(DecodeError, match=f"{count} bits arrived, and a latent of \\[3\\] takes {codec.bits((3,))}"):
+        codec.decode(torch.zeros(count, dtype=torch.uint8), (3,), told, torch.Generator())
+
+
+def test_a_latent_whose_range_is_no_float32():
+    bits, told = QuantisedLatent(8).encode(torch.tensor([3e38, -3e38, 0]))
+    found = QuantisedLatent(8).decode(bits, (3,), told, torch.Generator()).latent
+    assert found.isfinite().all() and found[0] > 1e37 and found[1] < -1e37
+
+
+@pytest.mark.parametrize("limit", [float("inf"), 1e39, float("nan")])
+def test_a_limit_up_to_which_infinity_would_be_believed(limit):
+    with pytest.raises(ConfigurationError, match="smallest < limit"):
+        FloatLatent(limit=limit)
+
+
+def graph(n: int = 3) -> SceneGraph:
+    none = np.full((n, n), -1)
+    return SceneGraph(np.eye(n, 4), 1 + none, none.astype(float), np.full((n, 2), 0.5), np.full(n, 1 / n))
+
+
+SIMILARITY = np.eye(2)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: match(graph(), graph(), 1.0, np.full((2, 2), np.nan)), "from -1 to 1"),
+        (lambda: match(graph(), graph(), 1.0, np.full((2, 2), 1e308)), "from -1 to 1"),
+        (lambda: match(graph(), graph(), 1.0, np.eye(2, 1)), "are \\[p, p\\], not \\[2, 1\\]"),
+        (lambda: match(graph(), graph(), float("nan"), SIMILARITY), "whole images is nan"),
+        (lambda: match(graph(), replace(graph(), embeddings=np.eye(3)), 1.0, SIMILARITY), "of 4 and of 3 numbers"),
+        (lambda: replace(graph(), embeddings=np.ones(3)), "embeddings are \\[n, d\\]"),
+        (lambda: replace(graph(), centre=np.full((3, 2), 1e200)), "centres lie from 0 to 1"),
+        (lambda: replace(graph(), importance=np.full(3, 1e300)), r"sums to 3e\+300"),
+        (lambda: replace(graph(), relation=np.full((3, 3), np.nan)), "relations are numbers of predicates"),
+        (lambda: replace(graph(), relation_score=np.full((3, 3), np.inf)), "are finite"),
+    ],
+)
+def test_graphs_and_similarities_that_cannot_be_matched(make, reason):
+    """The first and the seventh let the assignment go round for ever; the third was read beyond its end."""
+    assert match(graph(), graph(), 1.0, SIMILARITY).score == pytest.approx(1)
+    with pytest.raises(MetricError, match=reason):
+        make()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iterations": 10**9},
+        {"iterations": 10**30},
+        {"iterations": 2.5},
+        {"saliency_root": float("nan")},
+        {"relation_root": float("inf")},
+        {"crop": "x"},
+        {"in_place": "no"},
+    ],
+)
+def test_parameters_of_sess(tmp_path, changes):
+    (tmp_path / "it.json").write_text(json.dumps(changes))
+    with pytest.raises(MetricError):
+        Parameters.load(tmp_path / "it.json")
+
+
+def scene(**changes: np.ndarray) -> Scene:
+    whole = graph()
+    made = Scene(
+        np.ones(4), whole.embeddings, np.ones((3, 2, 2), bool), np.ones(3), whole.relation, whole.relation_score
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"masks": np.zeros((3, 2, 2), bool)}, "has no pixel"),
+        ({"embedding": np.ones(5)}, "cannot be compared"),
+        ({"relation": np.full((2, 2), 0)}, "matrices of that size"),
+    ],
+)
+def test_scenes(changes, reason):
+    bad = scene(**changes)
+    with pytest.raises(MetricError, match=reason):
+        (bad.graph(Parameters.authors()), image_similarity(bad, scene()))

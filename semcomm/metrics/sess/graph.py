@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,13 +12,16 @@ from semcomm.errors import MetricError
 from semcomm.memo import write_whole
 from semcomm.parsing import parse_json
 
+MOST_ITERATIONS = 1000
+"""Similarities have settled long before."""
+
 
 @dataclass(frozen=True)
 class SceneGraph:
     """The objects of an image and the relations between them.
 
     Attributes:
-        embeddings: one row per object, `float64` [n, d]; only directions matter.
+        embeddings: one row per object, `float64` [n, d], finite; only directions matter.
         relation: index of the predicate from row to column, `int64` [n, n]; -1 where there is none.
         relation_score: confidence of the relation, `float64` [n, n].
         centre: centroid of each object as (row, column) in [0, 1], `float64` [n, 2].
@@ -32,15 +36,25 @@ class SceneGraph:
 
     def __post_init__(self) -> None:
         n = len(self.embeddings)
+        if n and self.embeddings.ndim != 2:
+            raise MetricError(f"a graph's embeddings are [n, d], not {list(self.embeddings.shape)}")
         shapes = {"relation": (n, n), "relation_score": (n, n), "centre": (n, 2), "importance": (n,)}
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise MetricError(
                     f"a graph of {n} objects has {name} of shape {shape}, not {getattr(self, name).shape}"
                 )
-        numbers = (self.embeddings, self.centre, self.importance)
+        if self.relation.dtype.kind not in "iu":
+            raise MetricError(f"a graph's relations are numbers of predicates, not {self.relation.dtype}")
+        numbers = (self.embeddings, self.relation_score, self.centre, self.importance)
         if not all(np.isfinite(values).all() for values in numbers) or (self.importance < 0).any():
-            raise MetricError("a graph's embeddings, centres and importance are finite, its importance not negative")
+            raise MetricError(
+                "a graph's embeddings, scores, centres and importance are finite, its importance not negative"
+            )
+        if ((self.centre < 0) | (self.centre > 1)).any():
+            raise MetricError("a graph's centres lie from 0 to 1")
+        if n and abs(self.importance.sum() - 1) > 1e-6:
+            raise MetricError(f"a graph's importance sums to {self.importance.sum():g}, not to 1")
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -63,7 +77,7 @@ class Parameters:
     Attributes:
         relation_weight: of the relation's similarity beside the node's, when neighbours are compared (equation 20).
         update_rate: by how much an iteration moves the similarities (beta of equation 22).
-        iterations: how many.
+        iterations: how many, at most 1,000.
         image_weight: of the similarity of the whole images in the score (gamma of equation 23).
         position_weight: of the closeness of centroids in the initial similarity; 0 in the paper.
         saliency_root: importance is the sum of the saliency in a mask to the power of 1 / this (k of Table II).
@@ -89,8 +103,13 @@ class Parameters:
         for name in ("relation_weight", "update_rate", "image_weight", "position_weight", "relation_importance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise MetricError(f"SeSS: {name} is {getattr(self, name)}; it is a weight from 0 to 1")
-        if self.iterations < 0 or self.saliency_root <= 0 or self.relation_root <= 0:
-            raise MetricError("SeSS: iterations are at least 0 and roots above 0")
+        if not isinstance(self.iterations, int) or not 0 <= self.iterations <= MOST_ITERATIONS:
+            raise MetricError(f"SeSS: iterations is {self.iterations}; it is a whole number, 0 to {MOST_ITERATIONS:,}")
+        for name in ("saliency_root", "relation_root"):
+            if not 0 < getattr(self, name) < inf:
+                raise MetricError(f"SeSS: {name} is {getattr(self, name)}; it is above 0")
+        if self.crop not in ("mask", "box") or not isinstance(self.in_place, bool):
+            raise MetricError("SeSS: crop is 'mask' or 'box', in_place true or false")
 
     @classmethod
     def paper(cls) -> Self:

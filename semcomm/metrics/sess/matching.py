@@ -50,13 +50,18 @@ def match(
         g1: of the reference.
         g2: of the reconstruction.
         image_score: similarity of the whole images, usually the cosine of their embeddings.
-        predicate_similarity: of each predicate to each, [p, p].
+        predicate_similarity: of each predicate to each, [p, p], from -1 to 1.
         parameters: `Parameters.paper()` unless given.
 
     Returns:
         The match. Two empty graphs have the image score alone; against an empty graph the graph score is 0.
+
+    Raises:
+        MetricError: when graphs and similarities do not belong together, or a similarity is no number.
     """
     parameters = parameters or Parameters.paper()
+    predicate_similarity = np.ascontiguousarray(predicate_similarity, dtype=np.float64)
+    _check(image_score, predicate_similarity)
     similarity = initial_similarity(g1, g2, parameters)
     if not len(g1) and not len(g2):
         return Match(image_score, image_score, similarity, [])
@@ -71,9 +76,9 @@ def match(
         g1.importance.astype(np.float64),
         *_neighbours(g2.relation),
         g2.importance.astype(np.float64),
-        np.ascontiguousarray(predicate_similarity, dtype=np.float64),
-        parameters.relation_weight,
-        parameters.update_rate,
+        predicate_similarity,
+        float(parameters.relation_weight),  # of one type, or all would be compiled again
+        float(parameters.update_rate),
         parameters.iterations,
         parameters.in_place,
     )
@@ -92,10 +97,24 @@ def match(
     return Match(float(score), float(graph_score), similarity, pairs)
 
 
+def _check(image_score: float, predicates: np.ndarray) -> None:
+    """Refuse similarities that no assignment can be found with: among what is not finite there is no least cost."""
+    if not np.isfinite(image_score):
+        raise MetricError(f"the similarity of the whole images is {image_score}")
+    if predicates.ndim != 2 or predicates.shape[0] != predicates.shape[1]:
+        raise MetricError(f"similarities of predicates are [p, p], not {list(predicates.shape)}")
+    if not (np.abs(predicates) <= 1 + 1e-6).all():
+        raise MetricError("similarities of predicates are numbers from -1 to 1")
+
+
 def initial_similarity(g1: SceneGraph, g2: SceneGraph, parameters: Parameters) -> np.ndarray:
     """Return [n1, n2]: the cosine of the embeddings (equation 19), and the closeness of the centroids if it counts."""
     if not len(g1) or not len(g2):
         return np.zeros((len(g1), len(g2)))
+    if g1.embeddings.shape[1] != g2.embeddings.shape[1]:
+        raise MetricError(
+            f"embeddings of {g1.embeddings.shape[1]} and of {g2.embeddings.shape[1]} numbers cannot be compared"
+        )
     cosine = _unit(g1.embeddings) @ _unit(g2.embeddings).T
     distance = np.square(g1.centre[:, None] - g2.centre[None]).sum(-1)
     return (1 - parameters.position_weight) * cosine + parameters.position_weight * (1 - distance / 2)

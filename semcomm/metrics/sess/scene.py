@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from semcomm import memo
 from semcomm.component import Component
+from semcomm.errors import MetricError
 from semcomm.images import content_hash
 from semcomm.metrics.sess.graph import Parameters, SceneGraph
 from semcomm.metrics.sess.importance import importance
@@ -64,6 +65,8 @@ class Scene:
 def image_similarity(reference: Scene, reconstruction: Scene) -> float:
     """Return the cosine of the embeddings of the whole images (equation 18)."""
     a, b = reference.embedding, reconstruction.embedding
+    if a.shape != b.shape:
+        raise MetricError(f"embeddings of shapes {list(a.shape)} and {list(b.shape)} cannot be compared")
     return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
 
 
@@ -125,5 +128,7 @@ def centres(masks: np.ndarray) -> np.ndarray:
     found = []
     for mask in masks:
         rows, columns = np.nonzero(mask)
+        if not len(rows):
+            raise MetricError("an object's mask has no pixel")
         found.append([(rows.mean() + 0.5) / mask.shape[0], (columns.mean() + 0.5) / mask.shape[1]])
     return np.array(found, float).reshape(len(masks), 2)
