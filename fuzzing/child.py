@@ -18,6 +18,7 @@ from pathlib import Path
 HANG_SECONDS = 10
 MEMORY_BYTES = 2 * 2**30
 NUMBA = [f"semcomm.codecs.ldpc.{name}" for name in ("kernel", "rate_matching", "encoder", "crc", "base_graphs")]
+NUMBA += ["semcomm.codecs.bilevel", "semcomm.metrics.sess.matching"]
 """Modules of functions that numba compiles, which it cannot once atheris has put its counters into them."""
 
 

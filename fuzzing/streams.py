@@ -1,4 +1,4 @@
-"""Targets that a channel reaches: source codecs, demapper, channel decoders."""
+"""Targets that a channel reaches: source codecs, texts, latents, plans of layers, demapper, channel decoders."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,15 +16,26 @@ from semcomm.codecs import (
     JPEGXL,
     LDPC5G,
     QAM,
+    ASCIIText,
+    Bilevel,
     ChannelCode,
+    CompressedText,
+    FloatLatent,
+    LatentCodec,
+    QuantisedLatent,
     RegularLDPC,
     SourceCodec,
+    TextCodec,
     Uncoded,
     WebP,
 )
 from semcomm.codecs.base import Decoded
+from semcomm.codecs.latent import BITS
 from semcomm.codecs.source.codestream import mend, read_header
+from semcomm.codecs.text import LONGEST
 from semcomm.images import quantise
+from semcomm.jscc import plans
+from semcomm.transceivers.generative.captioned import printable
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -57,6 +68,60 @@ def _mend(data: bytes) -> None:
     whole = mend(data)
     assert read_header(whole).length == len(whole)
     assert mend(whole) == whole
+
+
+def text(name: str, codec: TextCodec) -> Target:
+    """Return the target that is a text codec's `decode`, and what the results say of such a text."""
+
+    def decode(data: bytes) -> None:
+        found = codec.decode(data)
+        assert len(found) <= LONGEST and printable(found).isprintable()
+        whole = codec.decode(codec.encode(found))
+        assert whole == found or codec.altered(found) or len(found.encode()) > LONGEST - 100  # then it is cut
+
+    captions = ["a small dog on a beach", "Zo\u00eb \u00bd \u2026 \u732b", "a" * 60_000, ""]
+    return Target(name, lambda: [codec.encode(caption) for caption in captions], decode, DEFLATED, total=True)
+
+
+@cache
+def _latents() -> Sequence[LatentCodec]:
+    floats = [FloatLatent(format, repair) for format in BITS for repair in ("replace", "clip")]
+    return [*floats, *map(QuantisedLatent, range(4, 9))]
+
+
+def _latent(data: bytes) -> None:
+    """A codec, a shape, and what is both the latent and the bits that arrive of it, most often as many as were sent."""
+    head, rest = data[:5].ljust(5, b"\1"), data[5:]
+    codec, shape = _latents()[head[0] % len(_latents())], tuple(size % 6 for size in head[1:4])
+    values = np.resize(np.frombuffer(rest[: len(rest) // 4 * 4], np.float32), shape)
+    sent, told = codec.encode(torch.from_numpy(values))
+    noise = np.unpackbits(np.frombuffer(rest, np.uint8))
+    arrived = torch.from_numpy(noise if head[4] > 250 else np.resize(noise, len(sent)))
+    for bits in (sent, arrived):
+        found = codec.decode(bits, shape, told, torch.Generator().manual_seed(0))
+        assert found.latent.shape == shape and found.latent.dtype == torch.float32
+        assert bool(found.latent.isfinite().all()) and 0 <= found.repaired <= found.latent.numel()
+
+
+def _sent_latents() -> Sequence[bytes]:
+    values = np.random.default_rng(0).normal(size=40).astype(np.float32).tobytes()
+    return [bytes([n, 2, 5, 4, 0]) + values for n in range(len(_latents()))]
+
+
+def _plan(data: bytes) -> None:
+    height, width = (size % 33 for size in data[:2].ljust(2, b"\1"))
+    plan = plans.decode(data[2:], height, width)
+    assert plan.shape == (height, width) and plan.dtype == torch.uint8
+    assert plan.min() >= 1 and plan.max() <= plans.HIGHEST
+    assert torch.equal(plans.decode(plans.encode(plan), height, width), plan)
+
+
+def _plans() -> Sequence[bytes]:
+    rng = np.random.default_rng(0)
+    rough = [rng.integers(1, 16, size) for size in ((12, 16), (1, 30), (32, 32))]
+    smooth = [np.clip(np.add.outer(np.arange(20) // 3, np.arange(30) // 5) + 1, 1, 15), np.full((3, 4), 15)]
+    made = (torch.from_numpy(plan.astype(np.uint8)) for plan in rough + smooth)
+    return [bytes(plan.shape) + plans.encode(plan) for plan in made]
 
 
 @cache
@@ -107,6 +172,7 @@ def _symbols() -> Sequence[bytes]:
 
 
 FLOATS = [np.float32(v).tobytes() for v in (np.nan, np.inf, -np.inf, 0, -0.0, 1e-45, 3.4e38, -3.4e38, 127, -128)]
+DEFLATED = [bytes.fromhex(word) for word in ("010500faff", "010000ffff", "4b4c0400", "edc1010d000000c2a0f7", "0300")]
 MARKERS = [bytes([0xFF, b]) for b in (0x4F, 0x51, 0x52, 0x5C, 0x64, 0x90, 0x93, 0xD9, 0xD8, 0xC0, 0xC2, 0xC4, 0xDA)]
 
 STREAMS = [
@@ -117,6 +183,11 @@ STREAMS = [
     source("avif", AVIF(speed=9)),
     source("heif", HEIF()),
     source("jpegxl", JPEGXL(3)),
+    source("bilevel", Bilevel()),
+    text("text", ASCIIText()),
+    text("compressed-text", CompressedText()),
+    Target("latent", _sent_latents, _latent, FLOATS),
+    Target("plan", _plans, _plan),
     Target("channel-decoder", _llrs, _channel_decoder, FLOATS),
     Target("demapper", _symbols, _demapper, FLOATS),
 ]

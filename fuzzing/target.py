@@ -27,12 +27,14 @@ class Target:
         good: makes inputs that are accepted, from which others are made.
         feed: hands an input over; whatever it raises but a `SemcommError` is a finding.
         words: pieces that inputs of this kind are made of.
+        total: whether it takes anything at all, so that nothing may be refused.
     """
 
     name: str
     good: Callable[[], Sequence[bytes]]
     feed: Callable[[bytes], Any]
     words: Sequence[bytes] = ()
+    total: bool = False
 
     def __call__(self, data: bytes) -> str:
         """Feed it `data`; return `accepted`, or the kind of the error with which it was refused."""
