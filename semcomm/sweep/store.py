@@ -198,7 +198,7 @@ class Store:
         if state != "ok":
             raise _damage(state)
         for table, (key, columns) in _TABLES.items():
-            wrong = f"checksum IS NOT checksum({', '.join(columns)})"
+            wrong = f"checksum IS NOT {_checked(columns)}"
             found = self._db.execute(f"SELECT {', '.join(key)} FROM {table} WHERE {wrong}").fetchall()
             if not found:
                 continue
@@ -227,6 +227,7 @@ class Store:
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None)
     try:
+        db.text_factory = _text
         db.create_function("checksum", -1, _checksum, deterministic=True)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
@@ -237,9 +238,12 @@ def _opened(path: Path) -> sqlite3.Connection:
                 f"CREATE TABLE IF NOT EXISTS {table} ({described}, checksum INTEGER, PRIMARY KEY ({', '.join(key)})) "
                 "WITHOUT ROWID"
             )
-            if all(row[1] != "checksum" for row in db.execute(f"PRAGMA table_info({table})")):
+            found = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({table})")}
+            if found == columns:
                 db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
-                db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+                db.execute(f"UPDATE {table} SET checksum = {_checked(columns)}")
+            elif found != {**columns, "checksum": "INTEGER"}:
+                raise _damage(f"the table {table} has other columns")
         db.execute("COMMIT")
     except BaseException:
         db.close()
@@ -254,13 +258,15 @@ def _salvaged(path: Path, error: sqlite3.DatabaseError, on_note: Callable[[str],
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     old, new = sqlite3.connect(aside), _opened(path)
+    old.text_factory = _text
     new.execute("BEGIN IMMEDIATE")
     saved = 0
     for table, (key, columns) in _TABLES.items():
-        for order in ("", f" ORDER BY {', '.join(f'{name} DESC' for name in key)}"):  # up to the damage from both ends
-            with suppress(sqlite3.DatabaseError):
-                for row in old.execute(f"SELECT {', '.join(columns)}, checksum FROM {table}{order}"):
-                    if _checksum(*row[:-1]) == row[-1]:
+        backwards = ", ".join(f"{n + 1} DESC" for n in range(len(key)))
+        for order in ("", f" ORDER BY {backwards}"):  # up to the damage from both ends
+            with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
+                for row in old.execute(f"SELECT * FROM {table}{order}"):  # the names may be what is damaged
+                    if len(row) == len(columns) + 1 and _checksum(*row[:-1]) == row[-1]:
                         marks = ", ".join("?" * len(row))
                         saved += new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount
     new.execute("DELETE FROM meta WHERE key = ?", (SEAL,))
@@ -271,7 +277,17 @@ def _salvaged(path: Path, error: sqlite3.DatabaseError, on_note: Callable[[str],
 
 
 def _checksum(*values: Any) -> int:
+    values = tuple(_text(v) if isinstance(v, bytes) else v for v in values)
     return zlib.crc32(repr(values).encode())
+
+
+def _checked(columns: Mapping[str, str]) -> str:
+    """Return the checksum of a row in SQL. Damaged text may be no UTF-8, which a function can take as bytes only."""
+    return f"checksum({', '.join(f'CAST({n} AS BLOB)' if kind == 'TEXT' else n for n, kind in columns.items())})"
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")  # what is no UTF-8 must be read to be found out
 
 
 def _plain(value: Any, kind: str) -> Any:

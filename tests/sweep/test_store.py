@@ -59,6 +59,33 @@ def test_a_changed_value_is_found_by_its_checksum_and_computed_again(tmp_path):
     assert any("damaged rows of receptions are computed again" in note for note in notes)
 
 
+@pytest.mark.parametrize("damage", ["text that is no UTF-8", "another type of a column", "a column's name"])
+def test_damage_that_the_file_itself_does_not_show(tmp_path, damage):
+    """SQLite's own check passes all three."""
+    reference = small_run(tmp_path).table
+    path = tmp_path / DATABASE
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM meta WHERE key = 'seal'")
+        if damage == "text that is no UTF-8":
+            db.execute(
+                "UPDATE receptions SET info = CAST(X'7BBABA7D' AS TEXT) WHERE key = (SELECT key FROM receptions)"
+            )
+            db.execute("UPDATE scores SET metric = CAST(X'50BA' AS TEXT) WHERE value > 10")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    if damage != "text that is no UTF-8":
+        old, new = {"another type of a column": (b"info TEXT", b"info T\xbaXT")}.get(
+            damage, (b"source_bits REAL", b"source_\xba\xbats REAL")
+        )
+        data = path.read_bytes()
+        assert old in data
+        path.write_bytes(data.replace(old, new))
+    notes = []
+    assert same(run(experiment(), tmp_path, on_note=notes.append).table, reference)
+    assert any("damaged" in note for note in notes)
+    assert same(open_results(tmp_path, notes.append).table, reference)
+
+
 def test_rows_around_a_hole_in_the_file_are_saved(tmp_path):
     reference = small_run(tmp_path, realisations=20).table
     path = tmp_path / DATABASE
