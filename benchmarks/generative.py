@@ -1,11 +1,12 @@
 """The generative transceivers: bits beside strings, our link beside diffusers called directly, and the full size once.
 
-python -m benchmarks.generative [bits|overhead|full ...] [--steps 30] [--threads 1]
+python -m benchmarks.generative [bits|overhead|full ...] [--steps 30] [--precision P] [--threads 1]
 
 `bits`: a caption and a 4x64x64 float64 latent through the channel, beside the value-by-value way. `overhead`: a link on
 a small Stable Diffusion of random weights, beside the same calls of diffusers. `full`: the architecture of Stable
-Diffusion v1.5 with random weights at 512x512 in bfloat16, through `TextAndLatent`; it takes 2.2 GB of disk, 6 GB of
-memory and minutes, and is not among those that run without being named.
+Diffusion v1.5 with random weights at 512x512, through `TextAndLatent`; it takes 2.2 GB of disk (twice that in float32,
+which is faster on processors without bfloat16), 6 GB of memory and minutes, and is not among those that run without
+being named.
 """
 
 import argparse
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=["bits", "overhead", "full", []], default=["bits", "overhead"])
     parser.add_argument("--steps", type=int, default=30, help="denoising steps of `full`")
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16", help="of `full`")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -152,9 +154,10 @@ def overhead(arguments: argparse.Namespace) -> None:
 
         direct(), ours()
         times = [(timed(direct, time.process_time), timed(ours, time.process_time)) for _ in range(arguments.repeats)]
+        size = weights(model)
     ratio = statistics.median(b / a for a, b in times)
     alone, linked = (statistics.median(column) for column in zip(*times))
-    print(f"\n{weights(model)} million weights, 256x256, 6 steps, {arguments.threads} thread(s), CPU time\n")
+    print(f"\n{size} million weights, 256x256, 6 steps, {arguments.threads} thread(s), CPU time\n")
     print("| diffusers directly s | TextAndLatent s | median ratio |\n|---|---|---|")
     print(f"| {alone:.2f} | {linked:.2f} | {ratio:.3f} |")
 
@@ -162,9 +165,9 @@ def overhead(arguments: argparse.Namespace) -> None:
 def full(arguments: argparse.Namespace) -> None:
     """Stable Diffusion v1.5's architecture at 512x512, once."""
     with tempfile.TemporaryDirectory() as folder:
-        build(Path(folder), precision=torch.bfloat16)
+        build(Path(folder), precision=getattr(torch, arguments.precision))
         print(f"built: {sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e9:.2f} GB on disk")
-        model = Captioned(folder, precision="bfloat16", device="cpu")
+        model = Captioned(folder, precision=arguments.precision, device="cpu")
         image = resized(next(iter(ImageSet(limit=1)))[1][None], (512, 512))
         steps = round(arguments.steps / 0.6)
         link, seeds = TextAndLatent(model, steps=steps), seeds_of(image)
@@ -177,9 +180,10 @@ def full(arguments: argparse.Namespace) -> None:
             reception = link.transmit(image, Noiseless(), seeds)
             wall, cpu = time.perf_counter() - began, time.process_time() - before
             decoded = timed(lambda: model.decode(torch.zeros(1, *SHAPE)))
+        size = weights(model)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     count = reception.info["denoising_steps"][0]
-    print(f"{weights(model)} million weights in bfloat16, 512x512, {count} steps, {arguments.threads} thread(s)\n")
+    print(f"{size} million weights in {arguments.precision}, 512x512, {count} steps, {arguments.threads} thread(s)\n")
     print("| encode s | receive, all steps s | of which decode s | CPU time of it s | a step s | peak memory GB |")
     print("|---|---|---|---|---|---|")
     a_step = (wall - decoded) / count

@@ -73,5 +73,6 @@ def _flipped(bits: Tensor, probability: float, rng: torch.Generator) -> Tensor:
         gaps = uniform.neg_().log1p_().mul_(scale).clamp_max_(len(bits)).to(torch.int64).add_(1)
         places = gaps.cumsum_(0).add_(at)
         at = int(places[-1])
-        values[places[: int(torch.searchsorted(places, len(bits)))].numpy()] ^= 1
+        flipped = places[: int(torch.searchsorted(places, len(bits)))].numpy()
+        values[flipped] = values[flipped] ^ 1
     return received

@@ -48,8 +48,8 @@ class AWGN(Channel):
 
     def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
         n0 = noise_variance(self.snr_db)
-        received = [x + n0.sqrt() * complex_normal(len(x), seed.generator("noise")) for x, seed in zip(sent, seeds)]
-        return ChannelOutput(received=received, noise_variance=n0.expand(len(sent)))
+        noise = [complex_normal(len(x), seed.generator("noise")).mul_(n0.sqrt()) for x, seed in zip(sent, seeds)]
+        return ChannelOutput([n.add_(x) for n, x in zip(noise, sent)], noise_variance=n0.expand(len(sent)))
 
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
         """Return the SNR that the transmitter is told, in dB, per image [B]."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from math import sqrt
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,9 +67,9 @@ class QAM(Constellation):
         left = torch.view_as_real(symbols).flatten() / levels.abs().min()
         decided = []
         for n in range(columns):
-            decided.append((left < 0).view(torch.int16))  # the bits of both axes, side by side
-            left.abs_().neg_().add_(2 ** (columns - 1 - n))
-        return torch.stack(decided, dim=1).view(torch.uint8).flatten()
+            decided.append((left < 0).view(torch.int16).numpy())  # the bits of both axes, side by side
+            left = 2 ** (columns - 1 - n) - left.abs_()
+        return torch.from_numpy(np.stack(decided, axis=1).view(np.uint8).ravel())  # interleaves faster than torch
 
 
 @lru_cache

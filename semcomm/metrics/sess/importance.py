@@ -6,7 +6,6 @@ and 25 of the SeSS paper, and what the authors' code adds to them.
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -41,6 +40,8 @@ def spectral_residual(image: Tensor) -> Tensor:
     Returns:
         `float32` [H, W] from 0 to about 1, the largest at the working size being 1. All 0 for an image of one colour.
     """
+    from scipy.ndimage import gaussian_filter, uniform_filter  # slow to import, and not every command scores
+
     if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
         raise MetricError(f"saliency is defined for one image [3, H, W], not {list(image.shape)}")
     height, width = image.shape[1:]
@@ -95,6 +96,8 @@ def importance(
         `float64` [n], sum 1. Uniform where no object has any saliency; saliency alone where there is no relation.
     """
     saliency_sum = np.asarray(saliency_sum, dtype=np.float64)
+    if any(values.shape != 2 * saliency_sum.shape for values in (relation, relation_score)):
+        raise MetricError(f"relations of {len(saliency_sum)} objects and their scores are matrices of that size")
     if not np.isfinite(saliency_sum).all() or (saliency_sum < 0).any():
         raise MetricError("sums of saliency are finite and not negative")
     salient = _normalised(saliency_sum ** (1 / parameters.saliency_root))
