@@ -15,7 +15,11 @@ from semcomm.transceivers.separate import Separate
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for bad_decoders, also in a worker
 
-CAPTION = '</script><img src=x onerror="alert(1)"><b>a cat</b> & %{x} \u202e\x00 ]]> ${title}'
+CAPTIONS = (
+    '</script><img src=x onerror="alert(1)"><b>a cat</b> & %{x} ]]> ${title} <!-- &lt;i&gt;',
+    "</script><script>document.title = 'changed'</script><svg onload=alert(1)>",
+    "\"' onmouseover='alert(1)' \x00\x07\x1b[31m\u2028\u202e evil \u2066\u200f \\u003cb\\u003e javascript:alert(1)",
+)
 
 
 class Dying(SourceCodec):
@@ -40,9 +44,18 @@ class Dying(SourceCodec):
 
 
 class Talking(Separate):
-    """A separate link that says what it has heard."""
+    """A separate link that says what it has sent and heard, in the columns of generative links."""
+
+    sent, heard = CAPTIONS[:2]
 
     def receive(self, output, control: Sequence, rng: Sequence[torch.Generator]) -> tuple[Tensor, Info]:
-        """Receive as ever, with a caption for each image."""
+        """Receive as ever, with captions for each image."""
         images, info = super().receive(output, control, rng)
-        return images, {**info, "caption": [f"{CAPTION} {n}" for n in range(len(images))]}
+        captions = {"caption": [self.sent] * len(images), "received_caption": [self.heard] * len(images)}
+        return images, {**info, **captions}
+
+
+class Shouting(Talking):
+    """Says something else: what every row says, a report leaves out."""
+
+    sent, heard = CAPTIONS[2], CAPTIONS[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import CAPTIONS
 from small_run import link, small_run
 
 from semcomm.images import read_image, write_image
@@ -230,6 +231,26 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     assert HOSTILE in browser.run("return document.getElementById('legend').textContent")
     assert browser.run("return document.querySelectorAll('#pictures img').length") == 5
     assert browser.errors() == []
+
+
+def test_hostile_captions_are_text(browser: Browser, tmp_path: Path) -> None:
+    """Words that a channel may make of a caption: shown as they are, in the small view and in the large one."""
+    links = {name: {**link(), "class_path": f"hostile.{name}"} for name in ("Talking", "Shouting")}
+    results = small_run(tmp_path, transceivers=links, sweep={"channel_uses_per_pixel": [1.0]}, realisations=1)
+    browser.window(1280, 900)
+    page = write_report(results, tmp_path / "report.html")
+    browser.requests()  # forgets those of the tests before
+    browser.open(page)
+    said = "return [...document.querySelectorAll(arguments[0] + ' dd')].map((d) => d.textContent)"
+    assert set(CAPTIONS) <= set(browser.run(said, "#pictures"))
+    browser.run("document.querySelectorAll('#pictures button')[1].click()")
+    assert set(CAPTIONS[:2]) <= set(browser.run(said, "#enlarged-facts"))
+    foreign = "#pictures dd *, #enlarged-facts dd *, img[src=x], svg[onload], b:not(#chart b), [onmouseover]"
+    assert browser.run("return document.querySelectorAll(arguments[0]).length", foreign) == 0
+    assert browser.run("return document.scripts.length") == 4
+    assert browser.run("return document.title") == "Mean colours over AWGN"
+    assert browser.errors() == []
+    assert set(browser.requests()) == {page.as_uri()}
 
 
 def test_an_empty_run_says_so(browser: Browser, tmp_path: Path) -> None:
