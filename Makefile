@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs benchmarks clean
+.PHONY: demo test lint docs reproduction benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/semcomm run experiments/quickstart.yaml --out runs/quickstart
@@ -19,6 +19,11 @@ lint: $(VENV)/.installed-test
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/docs/index.html"
+
+# The papers' figures and claims, as docs/reproduction.md shows them.
+reproduction: $(VENV)/.installed
+	$(BIN)/semcomm reproduce --setting embedded --out runs/reproduce-embedded
+	$(BIN)/python docs/assets/reproduction.py runs/reproduce-embedded
 
 benchmarks: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks

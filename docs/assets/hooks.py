@@ -8,12 +8,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = re.compile(r"<!-- experiments: (\S+) -->")
+REPRODUCTION = "<!-- reproduction -->"
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 DRAWING = re.compile(r'<p><img alt="([^"]*)" src="[^"]*?([\w-]+\.svg)"\s*/?></p>')
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the experiment files of a folder where a page asks for them; `rest` stands for all folders not asked for."""
+    """Put experiment files and the papers' figures where a page asks for them.
+
+    Of the files of a folder there is a table; the folder `rest` stands for all that are not asked for.
+    """
     named = set(EXPERIMENTS.findall(markdown))
 
     def listed(found):
@@ -22,7 +26,7 @@ def on_page_markdown(markdown, page, config, files):
         folders = sorted({str(path.parent.relative_to(ROOT)) for path in ROOT.glob("experiments/**/*.yaml")} - named)
         return "\n\n".join(f"## `{folder}`\n\n{experiments(folder)}" for folder in folders)
 
-    return EXPERIMENTS.sub(listed, markdown)
+    return EXPERIMENTS.sub(listed, markdown).replace(REPRODUCTION, reproduced())
 
 
 def on_page_content(content, page, config, files):
@@ -48,6 +52,21 @@ def experiments(folder):
         told = " ".join(line.lstrip("# ") for line in lines_of_comment(text))
         rows.append(f"| `{path.relative_to(ROOT)}` | {f'**{title}.** ' if title else ''}{html.escape(told)} |")
     return "\n".join(rows)
+
+
+def reproduced():
+    """Return a section for each experiment of the papers that has pictures: its command, and what it gave."""
+    sections = []
+    for claims in sorted(ROOT.glob("experiments/*/claims.yaml")):
+        paper = claims.parent.name
+        for path in sorted(claims.parent.glob("*.yaml")):
+            pictures = sorted((ROOT / "docs/assets/reproduction").glob(f"{paper}-{path.stem}-*.png"))
+            if pictures:
+                title = yaml.safe_load(path.read_text(encoding="utf-8"))["title"]
+                shown = " ".join(f"![{title}]({picture.relative_to(ROOT / 'docs')})" for picture in pictures)
+                command = f"semcomm run {path.relative_to(ROOT)}"
+                sections.append(f'### {title}\n\n`{command}`\n\n<div class="figures" markdown>{shown}</div>')
+    return "\n\n".join(sections)
 
 
 def lines_of_comment(text):

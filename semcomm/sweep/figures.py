@@ -18,7 +18,7 @@ from semcomm.errors import ConfigurationError
 from semcomm.memo import write_whole
 from semcomm.sweep.experiment import Experiment, FigureSpec
 from semcomm.sweep.results import Results, label
-from semcomm.sweep.statistics import RATIOS, curves
+from semcomm.sweep.statistics import BUDGETS, RATIOS, curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,11 +102,30 @@ def is_logarithmic(results: Results, y: str) -> bool:
     return y in RATIOS and _sum(results, RATIOS[y][0]) > 0
 
 
+def default_axes(experiment: Experiment) -> list[str]:
+    """Return what the figures of an experiment that names none run along.
+
+    That is the main axis. Where transceivers are swept along different ones, it is the rate if all of these are budgets
+    or layers, and otherwise each in turn.
+    """
+    main = main_axis(experiment)
+    if main == "transceiver" or main in experiment.channel_axes:
+        return [main]
+    swept = []
+    for name in experiment.transceivers:
+        settings = [point.parameters for point in experiment.points if point.transceiver == name]
+        counts = {axis: len({str(s[axis]) for s in settings if axis in s}) for axis in experiment.axes}
+        axis = max(counts, key=counts.get)
+        swept += [axis] if counts[axis] > 1 else []
+    swept = list(dict.fromkeys(swept))
+    return swept if len(swept) < 2 or not set(swept) <= BUDGETS else ["bpp"]
+
+
 def default_figures(results: Results) -> list[FigureSpec]:
     """Return the figures of an experiment that names none."""
-    x = main_axis(results.experiment)
     drawn = [y for y in quantities(results) if y not in RATIOS or is_logarithmic(results, y)]
-    return [FigureSpec(x, y, log_y=is_logarithmic(results, y)) for y in drawn]
+    axes = default_axes(results.experiment)
+    return [FigureSpec(x, y, log_y=is_logarithmic(results, y)) for x in axes for y in drawn]
 
 
 class CurveName(NamedTuple):
@@ -208,11 +227,11 @@ def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, tit
     names = curve_names(frame, experiment)
     there = frame["curve"].isin(frame["curve"][frame["mean"].notna() | (frame["infinite"] > 0)])
     nowhere, frame = list(frame["transceiver"][~there].unique()), frame[there]
-    names = {curve: names[curve] for curve in frame["curve"].unique()}
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     at, places = positions(frame[spec.x], spec.x, experiment)
     frame = frame.assign(at=np.where(at > 0, at, np.nan) if spec.log_x else at)
+    names = {curve: names[curve] for curve in frame["curve"][frame["at"].notna()].unique()}
     axes.set_xlabel(_text(label_of(spec.x, experiment)))
     axes.set_ylabel(_text(label_of(spec.y, experiment)))
     axes.set_title(_text(title))

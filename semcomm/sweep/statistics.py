@@ -26,6 +26,8 @@ BLOCK = 4_000_000
 """How many values are resampled at once."""
 RATIOS = {"bler": ("block_errors", "blocks"), "ber": ("bit_errors", "bits")}
 """Quantities that are a ratio of sums rather than a mean."""
+BUDGETS = {"bpp", "channel_uses_per_pixel", "layers"}
+"""Parameters that give a transceiver more to send."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
 
     A curve runs along `x` where that was swept. Where it was measured (`bpp`), it runs along whatever the transceiver
     was swept over and each point stands at its mean; so too where a budget of that name was swept, since what was
-    reached is another number. Other swept parameters tell curves apart, and are in their names.
+    reached is another number. Along one budget, transceivers that were swept over another have curves as well. Other
+    swept parameters tell curves apart, and are in their names.
 
     Args:
         results: of a run.
@@ -144,6 +147,7 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
         if texts and column not in ["transceiver", "channel", *axes] and table[column].notna().any():
             raise ConfigurationError(f"the column {column!r} holds no numbers, so there is nothing to draw")
     along = {x} if x in axes else set(axes) - results.experiment.channel_axes
+    along |= BUDGETS if x in BUDGETS else set()
     fixed = [axis for axis in axes if axis not in along]
     rows, values, weights = [], [], []
     used = dict.fromkeys(["point", "image", "realisation", x, above, *([below] if below else [])])

@@ -9,7 +9,16 @@ from small_run import link, small_run
 
 from semcomm.errors import ConfigurationError, RunError
 from semcomm.sweep.experiment import Experiment, FigureSpec
-from semcomm.sweep.figures import _figure, colours_of, curve_names, default_figures, draw, label_of, main_axis
+from semcomm.sweep.figures import (
+    _figure,
+    colours_of,
+    curve_names,
+    default_axes,
+    default_figures,
+    draw,
+    label_of,
+    main_axis,
+)
 from semcomm.sweep.results import Results
 from semcomm.sweep.statistics import curves
 
@@ -156,6 +165,33 @@ def test_main_axis() -> None:
     budgets = {"channel_uses_per_pixel": [0.5, 1.0, 2.0]}
     assert main_axis(dataclasses.replace(one, sweep=budgets)) == "channel_uses_per_pixel"
     assert main_axis(dataclasses.replace(one, sweep={**budgets, "channel.snr_db": [0, 10]})) == "snr_db"
+
+
+def test_transceivers_that_are_swept_along_different_axes() -> None:
+    budgets = {**link(), "sweep": {"channel_uses_per_pixel": [0.5, 1.0]}}
+    rates = {**link(), "sweep": {"bpp": [0.5, 1.0, 2.0]}}
+    demappings = {**link(bpp=1.0), "sweep": {"constellation": ["bpsk", "qpsk", "16qam"]}}
+    fixed = link(bpp=1.0)
+    assert default_axes(Experiment({"a": budgets, "b": rates, "c": fixed}, {"awgn": "AWGN"})) == ["bpp"]
+    assert default_axes(Experiment({"b": rates, "c": fixed}, {"awgn": "AWGN"})) == ["bpp"]
+    several = Experiment({"a": budgets, "c": fixed, "d": demappings}, {"awgn": "AWGN"})
+    assert default_axes(several) == ["channel_uses_per_pixel", "constellation"]
+    assert default_axes(dataclasses.replace(several, sweep={"channel.snr_db": [0, 10]})) == ["snr_db"]
+
+
+def test_a_curve_without_a_place_is_said_and_not_in_the_legend(tmp_path: Path) -> None:
+    results = small_run(
+        tmp_path,
+        transceivers={
+            "swept": {**link(), "sweep": {"channel_uses_per_pixel": [0.5, 1.0]}},
+            "fixed": link(channel_uses_per_pixel=1.0, constellation="qpsk", source="WebP"),
+        },
+        sweep={},
+    )
+    figure = figure_of(results, FigureSpec("channel_uses_per_pixel", "PSNR"))
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    named = results.table.groupby("transceiver")["channel_uses_per_pixel"].apply(lambda column: column.isna().all())
+    assert texts == [name for name in ("swept", "fixed") if not named[name]]
 
 
 def test_axes_without_numbers_have_named_places(tmp_path: Path) -> None:
