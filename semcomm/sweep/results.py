@@ -66,8 +66,10 @@ class Results:
 def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> Results:
     """Look every planned row up in the store; those not there yet are left out. What was exported is read back."""
     recipes = recipes_of(store, experiment)
-    reconstructions = _reconstructions(experiment, store, images, recipes)
     tables = _sealed(experiment, store, images)
+    if tables is None:
+        store.check()
+    reconstructions = _reconstructions(experiment, store, images, recipes)
     if tables is None:
         tables = _table(experiment, store, images, recipes), _sets(experiment, store, images, recipes)
     return Results(experiment, *tables, store.folder, {image.name: image for image in images}, reconstructions)

@@ -73,7 +73,10 @@ def run(
             _describe(store, experiment)
             store.set_meta("place", cluster and cluster.store)
             plan = Plan(store, experiment, images, (cluster and cluster.store) or folder)
-            total = 0 if is_finished(experiment, store, images) else sum(1 for _ in plan.tasks())
+            finished = is_finished(experiment, store, images)
+            if not finished:
+                store.check()
+            total = 0 if finished else sum(1 for _ in plan.tasks())
             on_progress(Progress(0, total))
             work = run_on_ray(plan, folder, cluster, on_note) if cluster else run_tasks(plan, folder, workers)
             for number, done in enumerate(work if total else [], 1):

@@ -98,15 +98,18 @@ class Store:
         self.folder = folder
         self._path = folder / DATABASE
         self._left_out: set[tuple[str, ...]] = set()
+        self._on_note, self._reading = on_note, reading
+        self._unchecked = list(_TABLES)
         with _disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._db = _opened(self._path)
-                self._find_damage(on_note, reading)
+                (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                if state != "ok":
+                    raise _damage(state)
             except sqlite3.DatabaseError as error:
-                if reading or not _is_damage(error):
-                    raise
-                self._db = _salvaged(self._path, error, on_note)
+                self._salvage(error)
+            self._check("meta", "images")
         found = self.meta("format")
         if found not in (None, 1, FORMAT):
             raise RunError(
@@ -192,23 +195,41 @@ class Store:
             rows = [(None,) * len(row) if (table, *row[:width]) in self._left_out else row for row in rows]
         return rows
 
-    def _find_damage(self, on_note: Callable[[str], None], reading: bool) -> None:
+    def check(self) -> None:
+        """Look at every row, once, before any is used. What was exported has a hash of its own and does without."""
+        with _disk(self.folder):
+            self._check("receptions", "scores")
+
+    def _check(self, *tables: str) -> None:
         """Take out the rows that are not as they were written: from the file, or where it is only read from view."""
-        (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise _damage(state)
-        for table, (key, columns) in _TABLES.items():
+        for table in tables:
+            if table not in self._unchecked:
+                continue
+            key, columns = _TABLES[table]
             wrong = f"checksum IS NOT {_checked(columns)}"
-            found = self._db.execute(f"SELECT {', '.join(key)} FROM {table} WHERE {wrong}").fetchall()
+            try:
+                found = self._db.execute(f"SELECT {', '.join(key)} FROM {table} WHERE {wrong}").fetchall()
+            except sqlite3.DatabaseError as error:
+                self._salvage(error)
+                return
+            self._unchecked.remove(table)
             if not found:
                 continue
-            if reading:
+            if self._reading:
                 self._left_out |= {(table, *row) for row in found}
-                on_note(f"{self._path}: {len(found)} damaged rows of {table} are left out; run it again to mend them")
+                self._on_note(
+                    f"{self._path}: {len(found)} damaged rows of {table} are left out; run it again to mend them"
+                )
             else:
                 self._db.execute(f"DELETE FROM {table} WHERE {wrong}")
                 self._db.execute("DELETE FROM meta WHERE key = ?", (SEAL,))
-                on_note(f"{self._path}: {len(found)} damaged rows of {table} are computed again")
+                self._on_note(f"{self._path}: {len(found)} damaged rows of {table} are computed again")
+
+    def _salvage(self, error: sqlite3.DatabaseError) -> None:
+        if self._reading or not _is_damage(error):
+            raise error
+        self._db = _salvaged(self._path, error, self._on_note)
+        self._unchecked.clear()  # every row was
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
