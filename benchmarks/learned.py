@@ -18,6 +18,7 @@ import time
 import torch
 
 import semcomm as sc
+from semcomm.sweep.run import default_workers
 
 SNRS_DB = (0, 5, 10, 15, 20)
 RATES = {1 / 128: "1/384", 1 / 32: "1/96", 1 / 8: "1/24", 1 / 4: "1/12", 1 / 2: "1/6"}
@@ -47,11 +48,6 @@ def quality(folder: str, limit: int | None, realisations: int, out: str) -> None
     rates = {"channel_uses_per_pixel": list(RATES)}
     links = {
         "LSCI": {"class_path": "LSCI", "sweep": rates},
-        "LSCI, same layers everywhere": {
-            "class_path": "LSCI",
-            "init_args": {"allocation": "uniform"},
-            "sweep": rates,
-        },
         "DeepJSCC": {"class_path": "DeepJSCC", "sweep": {"channel_uses_per_pixel": [0.25, 0.5]}},
         "JPEG 2000 + LDPC, 16QAM": {
             "class_path": "Separate",
@@ -76,6 +72,7 @@ def quality(folder: str, limit: int | None, realisations: int, out: str) -> None
             }
         ),
         out,
+        workers=default_workers(),
     )
     table = results.table
     table["side"] = table["side_bits"] / table["pixels"] * 256

@@ -63,7 +63,7 @@ class DeepJSCCNetwork(nn.Module):
     def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
         """Images [B, 3, H, W] in [0, 1], sides divisible by 4 -> [symbols [B, 2·symbols, H/4, W/4]], of power 1."""
         values = self.encoder(images)
-        return [emitted(values, self.presence(plan, 0), self.constellation)]
+        return [emitted(values, self.presence(plan, 0), self.constellation)[0]]
 
     def decode(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor) -> Tensor:
         """Equalised symbols, as `encode` arranges them -> images [B, 3, H, W]."""

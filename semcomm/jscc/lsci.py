@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc.blocks import Condition, GatedBlock, Stage, shuffled, unshuffled
@@ -38,15 +39,41 @@ SNR_RANGE = (-2.0, 20.0)
 
 
 class EncoderSlice(nn.Module):
-    """From features at the layer's stride to its symbols' values."""
+    """From features at the layer's stride, and what the symbols before it left, to its symbols' values.
 
-    def __init__(self, layer: Layer, width: int) -> None:
+    So a layer can send the finer digits of what an earlier one had to round.
+
+    Args:
+        layer: whose symbols these are.
+        before: the layer before it; None for the base.
+        widths: channels of the features at each stride.
+    """
+
+    def __init__(self, layer: Layer, before: Layer | None, widths: dict[int, int]) -> None:
         super().__init__()
+        width = widths[layer.stride]
         self.head = nn.Conv2d(width, 2 * layer.symbols, 3, 1, 1)
+        self.read = self.carry = None
+        if before:
+            self.read = nn.Conv2d(2 * before.symbols, widths[before.stride], 3, 1, 1)
+            if before.stride > layer.stride:
+                self.carry = shuffled(widths[before.stride], width, before.stride // layer.stride, 1)
+            for weights in (*self.read.parameters(), *([] if self.carry is None else [self.carry[0].bias])):
+                nn.init.zeros_(weights)  # it begins by sending nothing of them
 
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, width, h, w] -> [B, 2·symbols, h, w]."""
-        return self.head(features)
+    def noted(self, left: Tensor, notes: Tensor | None) -> Tensor:
+        """Return notes of all that is left so far, [B, width, h, w].
+
+        Args:
+            left: by the layer before, [B, 2·symbols, h', w'] on its grid.
+            notes: of the layers before that one, on its grid too; None where there are none.
+        """
+        read = self.read(left) if notes is None else notes + self.read(left)
+        return read if self.carry is None else self.carry(read)
+
+    def forward(self, features: Tensor, notes: Tensor | None) -> Tensor:
+        """[B, width, h, w] each -> [B, 2·symbols, h, w]."""
+        return self.head(features if notes is None else features + notes)
 
 
 class DecoderSlice(nn.Module):
@@ -148,7 +175,9 @@ class LSCINetwork(nn.Module):
         self.encoder = nn.ModuleDict(
             {
                 "base": Encoder(self.widths, dict(zip(scales, encoder_blocks))),
-                "slices": nn.ModuleList(EncoderSlice(layer, self.widths[layer.stride]) for layer in there),
+                "slices": nn.ModuleList(
+                    EncoderSlice(layer, before, self.widths) for layer, before in zip(there, (None, *there))
+                ),
             }
         )
         refined = [layer.stride < self.stride for layer in there]
@@ -190,10 +219,13 @@ class LSCINetwork(nn.Module):
             plan: layers of each block [B, H/stride, W/stride].
         """
         features = self.encoder["base"](images, snr_db.clamp(*SNR_RANGE))
-        symbols = []
+        symbols, left, notes = [], None, None
         for index in range(int(plan.max())):
-            values = self.encoder["slices"][index](features[self.layers[index].stride])
-            symbols.append(grids.emitted(values, self.presence(plan, index), self.constellation))
+            piece = self.encoder["slices"][index]
+            notes = None if left is None else piece.noted(left, notes)
+            values = piece(features[self.layers[index].stride], notes)
+            emitted, left = grids.emitted(values, self.presence(plan, index), self.constellation)
+            symbols.append(emitted)
         return symbols
 
     def decode(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor) -> Tensor:
@@ -206,11 +238,13 @@ class LSCINetwork(nn.Module):
         """
         base = self.decoder["base"]
         condition = base.condition(snr_db.clamp(*SNR_RANGE))
+        kept = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of the symbols, by the MMSE equaliser
         x = None
         for stride, stage in base.stages.items():
             for index, received in enumerate(symbols):
                 if self.layers[index].stride == int(stride):
                     present = self.presence(plan, index)
+                    received = received - kept * grids.dither(received.shape[1:], self.constellation, received.device)
                     x = self.decoder["slices"][index](x, received * present, present, condition)
             x = base.steps[stride](stage(x, condition))
         return x + 0.5

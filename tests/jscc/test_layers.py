@@ -9,6 +9,7 @@ from torch import nn
 
 from semcomm import QAM
 from semcomm.errors import ConfigurationError
+from semcomm.jscc.constellation import dither
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
 
@@ -61,6 +62,33 @@ def test_the_first_slices_alone_decode_as_the_whole_does(images, held):
         assert torch.equal(network.decode(symbols, SNR, plan), whole_network.decode(symbols, SNR, plan))
         assert torch.equal(network.decode(symbols, SNR, plan), network.decode(symbols, SNR, plan.clamp_max(held)))
         assert all(torch.equal(a, b) for a, b in zip(network.encode(images, SNR, plan.clamp_max(held)), symbols))
+
+
+def test_a_layer_is_told_what_those_before_it_left(images):
+    """With a later slice's weights on what is left, its symbols are finer digits of what the first had to round."""
+    network = tiny_lsci(layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
+    alone = network.encode(images, SNR, whole(2))
+    second = network.encoder["slices"][1]
+    second.read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
+    told = network.encode(images, SNR, whole(2))
+    assert torch.equal(told[0], alone[0])
+    assert not torch.equal(told[1], alone[1])
+    # on analog symbols nothing is left, and the same weights change nothing
+    analog = tiny_lsci("analog", layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
+    before = analog.encode(images, SNR, whole(2))
+    analog.encoder["slices"][1].read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
+    assert all(torch.equal(a, b) for a, b in zip(analog.encode(images, SNR, whole(2)), before))
+
+
+def test_the_receiver_takes_off_what_the_transmitter_added_before_rounding(images):
+    """Symbols moved by the dither's MMSE share decode as the codec without dither would decode the others."""
+    network, plan = tiny_lsci("16qam"), whole(1)
+    (symbols,) = network.encode(images, SNR, plan)
+    kept = 1 / (1 + 10 ** (-SNR / 10))[:, None, None, None]
+    moved = kept * (symbols - dither(symbols.shape[1:], "16qam"))
+    analog = tiny_lsci("analog")
+    analog.load_state_dict(network.state_dict())
+    assert torch.allclose(network.decode([kept * symbols], SNR, plan), analog.decode([moved], SNR, plan), atol=1e-6)
 
 
 def test_every_layer_and_the_snr_change_what_is_decoded(images):

@@ -92,7 +92,7 @@ def test_error_free_symbols_make_it_a_source_codec(files, images, seeds):
     link = LSCI(files["16qam"], layers=4)
     reception = link.transmit(images, Noiseless(), seeds)
     codec = load_codec(files["16qam"])
-    plan, best = codec.plan(images, 10**6), torch.full((3,), 20.0)  # an endless SNR is told as the highest
+    plan, best = codec.plan(images, 10**6), torch.full((3,), torch.inf)
     expected = codec.receive(codec.send(images, best, plan), best, plan, 60, 72)
     assert torch.equal(reception.images, quantise(expected))
     assert reception.ledger.bpp.tolist() == pytest.approx([4 * 20 * USES[3] / (60 * 72)] * 3)
