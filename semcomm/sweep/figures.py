@@ -4,6 +4,7 @@ Colour and marker tell transceivers apart, line style and hollow markers their o
 dropped in silence: points without a place on the axes stand at their edge or are counted under the figure.
 """
 
+import itertools
 import math
 import re
 import textwrap
@@ -238,8 +239,8 @@ def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, tit
     if places:
         axes.set_xticks(range(len(places)), [_text(place, 16) for place in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
-    elif spec.x in experiment.axes and not spec.log_x and frame["at"].nunique() <= 8:
-        axes.set_xticks(sorted(frame["at"].dropna().unique()))
+    elif spec.x in experiment.axes and not spec.log_x and _apart(ticks := sorted(frame["at"].dropna().unique())):
+        axes.set_xticks(ticks)
     _scale(axes, frame, spec)
     look = {"alpha": 0.15 if len(names) <= 4 else 0.08, "lines": not places}
     handles = [_curve(axes, frame[frame["curve"] == c], experiment, spec, names[c].number, **look) for c in names]
@@ -253,6 +254,11 @@ def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, tit
     if handles:
         _legend(figure, _entries(handles, list(names.values())))
     return figure
+
+
+def _apart(places: list[float]) -> bool:
+    """Say whether there are few enough places, far enough apart, to have a tick each."""
+    return len(places) <= 8 and all(b - a >= 0.07 * (places[-1] - places[0]) for a, b in itertools.pairwise(places))
 
 
 Entries = list[tuple["Line2D", str]]

@@ -194,6 +194,13 @@ def test_a_curve_without_a_place_is_said_and_not_in_the_legend(tmp_path: Path) -
     assert texts == [name for name in ("swept", "fixed") if not named[name]]
 
 
+@pytest.mark.parametrize(("budgets", "ticked"), [([0.5, 1.0, 2.0], True), ([0.5, 0.52, 2.0], False)])
+def test_places_that_are_close_have_no_tick_each(tmp_path: Path, budgets: list[float], ticked: bool) -> None:
+    swept = {"only": {**link(), "sweep": {"channel_uses_per_pixel": budgets}}}
+    figure = figure_of(small_run(tmp_path, transceivers=swept, sweep={}), FigureSpec("channel_uses_per_pixel", "PSNR"))
+    assert (list(figure.axes[0].get_xticks()) == budgets) == ticked
+
+
 def test_axes_without_numbers_have_named_places(tmp_path: Path) -> None:
     results = small_run(
         tmp_path,
