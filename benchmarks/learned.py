@@ -76,7 +76,7 @@ def quality(folder: str, limit: int | None, realisations: int, out: str) -> None
     )
     table = results.table
     table["side"] = table["side_bits"] / table["pixels"] * 256
-    columns = {"PSNR": 2, "MSSSIM": 4, "SeSS": 4, "side": 2}
+    columns = {metric.name: 2 if metric.unit else 4 for metric in results.experiment.image_metrics} | {"side": 2}
     titles = {"side": "Bits of side information for each 16x16 pixels"}
     means = table.groupby(["channel_uses_per_pixel", "transceiver", "snr_db"])[list(columns)].mean()
     pictures = table["image"].nunique()
