@@ -263,13 +263,19 @@ def _opened(path: Path) -> sqlite3.Connection:
             if found == columns:
                 db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
                 db.execute(f"UPDATE {table} SET checksum = {_checked(columns)}")
-            elif found != {**columns, "checksum": "INTEGER"}:
+            elif found != {**columns, "checksum": "INTEGER"} and _is_ours(db):
                 raise _damage(f"the table {table} has other columns")
         db.execute("COMMIT")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _is_ours(db: sqlite3.Connection) -> bool:
+    """Say whether the columns should be those of `_TABLES`: not if another version wrote them, which is refused."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    return row is None or row[0] in ("1", str(FORMAT))
 
 
 def _salvaged(path: Path, error: sqlite3.DatabaseError, on_note: Callable[[str], None]) -> sqlite3.Connection:

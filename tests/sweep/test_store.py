@@ -86,6 +86,18 @@ def test_damage_that_the_file_itself_does_not_show(tmp_path, damage):
     assert same(open_results(tmp_path, notes.append).table, reference)
 
 
+def test_a_run_of_a_later_format_is_refused_and_not_put_aside(tmp_path):
+    small_run(tmp_path)
+    store = Store(tmp_path)
+    store.set_meta("format", 99)
+    store.close()
+    with sqlite3.connect(tmp_path / DATABASE) as db:
+        db.execute("ALTER TABLE scores ADD COLUMN unit TEXT")
+    with pytest.raises(RunError, match="was written in format 99"):
+        run(experiment(), tmp_path)
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
 def test_rows_around_a_hole_in_the_file_are_saved(tmp_path):
     reference = small_run(tmp_path, realisations=20).table
     path = tmp_path / DATABASE
