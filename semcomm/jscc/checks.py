@@ -46,7 +46,8 @@ def figure(codec: Codec, images: list[torch.Tensor], layers: int, snr_db: float,
     for image in images:
         told = torch.tensor([float(snr_db)])
         plan = codec.plan(image, codec.uses_of(image, layers), allocation)
-        output = AWGN(float(snr_db))(codec.send(image, told, plan), seeds_of(image))
-        arrived = quantise(codec.receive(receivable(output), told, plan, *image.shape[2:]))
+        symbols, gains = codec.send(image, told, plan)
+        output = AWGN(float(snr_db))(symbols, seeds_of(image))
+        arrived = quantise(codec.receive(receivable(output), gains, told, plan, *image.shape[2:]))
         values.append(-10 * torch.log10(((arrived - image) ** 2).mean()).item())
     return round(mean(values), 3)

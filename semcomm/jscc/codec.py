@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from math import ceil
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -87,8 +88,10 @@ class Codec:
         stride = self.network.stride
         return self.network.uses[layers - 1] * ceil(images.shape[2] / stride) * ceil(images.shape[3] / stride)
 
-    def send(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
-        """Return the symbols of each image, `complex64` [k], layer after layer, row after row.
+    def send(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the symbols of each image, `complex64` [k], layer after layer, row after row; the gains of its layers.
+
+        Gains, [B, layers], are as the receiver is told them: exactly what `gain_bytes` keeps.
 
         Args:
             images: [B, 3, H, W] in [0, 1].
@@ -97,16 +100,20 @@ class Codec:
         """
         with self._computing():
             padded = self._padded(images).to(self.device, memory_format=torch.channels_last)
-            grids = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
+            grids, gains = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
         pairs = [torch.complex(*grid.float().cpu().chunk(2, dim=1)).permute(0, 2, 3, 1) for grid in grids]
         there = [self.network.presence(plan, index)[:, 0] > 0 for index in range(len(grids))]
-        return [torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))]
+        symbols = [torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))]
+        return symbols, torch.stack([gains_from(gain_bytes(one)) for one in gains])
 
-    def receive(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor, height: int, width: int) -> Tensor:
+    def receive(
+        self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor, height: int, width: int
+    ) -> Tensor:
         """Return images [B, 3, height, width] in [0, 1].
 
         Args:
             symbols: equalised, `complex64` [k] for each image, as `receivable` gives them.
+            gains: of the layers [B, layers], as sent.
             snr_db: what the receiver knows [B].
             plan: layers of each block [B, h, w], as sent.
             height: of the images.
@@ -125,7 +132,7 @@ class Codec:
                 start = end
         with self._computing():
             arrived = [torch.stack(g).to(self.device, memory_format=torch.channels_last) for g in grids]
-            images = self.network.decode(arrived, snr_db.to(self.device), plan.to(self.device))
+            images = self.network.decode(arrived, gains.to(self.device), snr_db.to(self.device), plan.to(self.device))
         return images.float().cpu()[..., :height, :width].clamp(0, 1)
 
     def plan_bytes(self, plan: Tensor) -> bytes:
@@ -157,12 +164,25 @@ class Codec:
         return stack
 
 
-def receivable(output: ChannelOutput) -> list[Tensor]:
-    """Return the MMSE estimates of the symbols, of a channel with fading or without: what the networks take.
+def gain_bytes(gains: Tensor) -> bytes:
+    """Return the gains of one image's layers [layers] as bytes, two for each: the logarithm (base 2) in half precision."""
+    return gains.double().log2().cpu().numpy().astype("<f2").tobytes()
 
-    `ChannelOutput.equalised` leaves a channel without fading as it is; here it gets its factor 1 / (1 + N0) too.
+
+def gains_from(data: bytes) -> Tensor:
+    """Return the gains `float32` [layers] that `gain_bytes` made into `data`."""
+    return torch.from_numpy(np.exp2(np.frombuffer(data, "<f2").astype(np.float32)))
+
+
+def receivable(output: ChannelOutput) -> list[Tensor]:
+    """Return what the networks take: MMSE estimates of the symbols over the mean of their factors |h|² / (|h|² + N0).
+
+    So symbols that faded count less, and all together as much as was sent; without fading it is what was received.
     """
-    equalised = output.equalised()
-    if output.gain is None and output.noise_variance is not None:
-        return [y / (1 + n0) for y, n0 in zip(equalised, output.noise_variance)]
-    return equalised
+    if output.gain is None:
+        return output.received
+    estimates = []
+    for estimate, h, n0 in zip(output.equalised(), output.gain, output.noise_variance):
+        power = h.abs() ** 2
+        estimates.append(estimate / (power / (power + n0)).mean())
+    return estimates

@@ -3,23 +3,23 @@
 Symbols are kept as pairs of real channels here, `float32` [B, 2c, h, w]: the first c are in phase, the rest quadrature.
 """
 
-from collections.abc import Sequence
-from math import sqrt
+from math import pi, sqrt
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 
 Name = Literal["analog", "qpsk", "16qam", "64qam"]
 BITS_PER_SYMBOL: dict[str, int] = {"qpsk": 2, "16qam": 4, "64qam": 6}
-HALVINGS = 8
-"""Of the interval in which the scale of the symbols is sought: to 1 part in 50."""
-IRRATIONAL = (0.5497004779019703, 0.8191725133961645, 0.6710436067037893)
-"""For channels, rows and columns."""
-LEAK = 0.05
-"""Share of the gradient that values beyond the outermost points get, so that they can come back."""
+LOADS = (0.05, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+"""Factors of unit power that are tried before rounding; the first is for so few symbols that all may be at corners."""
+ROUNDING = {"analog": 0.0, "qpsk": 0.363, "16qam": 0.1, "64qam": 0.03}
+"""About the power of the noise that rounding adds to points."""
+TURNS = 1327217885
+"""Odd, and near 2^31 times the golden ratio's fractional part."""
 
 
 def checked(name: str) -> str:
@@ -46,68 +46,94 @@ def nearest(values: Tensor, name: str) -> Tensor:
     return (2 * steps - (count - 1)) / divisor
 
 
-def dither(shape: Sequence[int], name: str, device: torch.device | str = "cpu") -> Tensor:
-    """Return what is added to values before they are rounded to a constellation, [2c, h, w]; both sides know it.
+def spread(grid: Tensor, present: Tensor, back: bool = False) -> Tensor:
+    """Return symbols mixed over all present positions of an image by a unitary transform, or mixed symbols unmixed.
 
-    Evenly spread over one step of the grid, in [-1/2, 1/2) steps, with neighbours far apart: the fractional parts of
-    multiples of three irrational numbers (powers of the root of x^4 = x + 1), which a receiver makes again from the
-    position alone. So rounding is noise that is uniform and independent of the values (subtractive dither: Schuchman,
-    IEEE Trans. Commun. 12(4), 1964), and training sees what transmission does.
+    It is the discrete Fourier transform after a turn by quadratic phases, which keeps smooth patterns from becoming
+    peaks. Each mixed symbol is a sum of all others, so nearly Gaussian: rounding it to a constellation costs the same
+    wherever in the image the power is, and comes back as noise spread evenly (as spreading does to the peaks of OFDM).
 
     Args:
-        shape: 2c, h, w.
-        name: of the constellation; zero for `analog`.
-        device: where the tensor is to be.
+        grid: [B, 2c, h, w], zero where `present` is not.
+        present: 0 or 1, [B, 1, h, w].
+        back: unmix.
     """
-    if name == "analog":
-        return torch.zeros(tuple(shape), device=device)
-    phase = torch.zeros((), dtype=torch.float64)
-    for size, multiple in zip(shape, IRRATIONAL):
-        phase = phase[..., None] + multiple * torch.arange(size, dtype=torch.float64)
-    divisor, _ = levels(name)
-    return ((phase % 1 - 0.5) * 2 / divisor).to(device, torch.float32)
+    mixed = []
+    for one, there in zip(grid.float(), present[:, 0] > 0):
+        symbols = torch.complex(*one.chunk(2))
+        flat = symbols[:, there].flatten()
+        if len(flat):
+            turns = _turns(len(flat), grid.device)
+            flat = torch.fft.ifft(flat, norm="ortho") * turns.conj() if back else torch.fft.fft(flat * turns, norm="ortho")
+        full = torch.zeros_like(symbols)
+        full[:, there] = flat.view(len(symbols), -1)
+        mixed.append(torch.cat([full.real, full.imag]))
+    return torch.stack(mixed)
 
 
-def emitted(values: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Return the symbols that are sent for a network's `values`, zero where `present` is not, and what they leave.
+def normalised(values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values [B, 2c, h, w] with mean power 1 over the present symbols of each image; the factors [B, 1, 1, 1]."""
+    values = values.float() * present
+    uses = (present.sum((1, 2, 3), keepdim=True) * (values.shape[1] // 2)).clamp_min(1)
+    factor = torch.rsqrt((values**2).sum((1, 2, 3), keepdim=True) / uses + 1e-12)
+    return values * factor, factor
 
-    Analog symbols have mean power 1 over the present positions of each image. Those of a constellation are its points:
-    the nearest to values and dither, scaled as far as the mean power of these points stays at most 1. Forwards they
-    are exactly on the grid; backwards the rounding is passed over, except for values beyond the outermost points, where
-    it would tell of a change that does not come.
 
-    What the symbols leave is the error of their rounding in half steps of the grid, without gradient: in [-1, 1], and
-    beyond where values are cut off; zero for `analog`.
+def emitted(values: Tensor, present: Tensor, snr_db: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the symbols that are sent for a network's `values`, their gains, and what a receiver would still lack.
+
+    Symbols are values of mean power 1 over the present positions of each image, mixed (`spread`) and, for a
+    constellation, rounded to its nearest points: at the scale that leaves the least noise beside the channel's, with a
+    mean power of the points of at most 1. Forwards they are exactly on the grid. By Bussgang's theorem the points are
+    the mixed values times a gain, and noise that is not correlated with them; backwards only the gain is seen.
+
+    `symbols`, unmixed and divided by the gain, are the values and noise. What is lacking is that noise before the
+    channel adds to it, without gradient; zero for `analog`.
 
     Args:
         values: [B, 2c, h, w].
         present: 0 or 1, [B, 1, h, w].
+        snr_db: that the transmitter knows, [B].
         name: of the constellation.
+
+    Returns:
+        [B, 2c, h, w], [B, 1, 1, 1] and [B, 2c, h, w].
     """
-    uses = (present.sum((1, 2, 3), keepdim=True) * (values.shape[1] // 2)).clamp_min(1)
-    values = values.float() * present
-    values = values * torch.rsqrt((values**2).sum((1, 2, 3), keepdim=True) / uses + 1e-12)
+    unit, factor = normalised(values, present)
+    mixed = spread(unit, present)
     if name == "analog":
-        return values, torch.zeros_like(values)
-    shift = dither(values.shape[1:], name, values.device)
-    if name != "qpsk":  # all of its points have the same power
-        values = values * _scale(values, shift, present, uses, name)
-    divisor, count = levels(name)
-    points = nearest(values.detach() + shift, name) * present
-    left = (values.detach() + shift - points) * divisor * present
-    outermost = count / divisor
-    passed = (1 - LEAK) * values.clamp(-outermost, outermost) + LEAK * values
-    return points + (passed - passed.detach()), left  # plus 0, with the gradient of `passed`
+        return mixed, factor, torch.zeros_like(unit)
+    fixed = mixed.detach()
+    points = nearest(fixed * _load(fixed, present, snr_db, name), name) * present
+    kept = (points * fixed).sum((1, 2, 3), keepdim=True) / (fixed**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
+    kept = kept.clamp_min(1e-3)  # where there are no values at all
+    lacking = (unit.detach() - spread(points, present, back=True) / kept) / factor.detach()
+    return points + kept * (mixed - fixed), kept * factor, lacking
+
+
+def rounding_noise(snr_db: Tensor, name: str) -> Tensor:
+    """Return the noise power of the channel and of rounding together, at points of power about 1, [B]."""
+    return noise_variance(snr_db) + ROUNDING[name]
 
 
 @torch.no_grad()
-def _scale(values: Tensor, shift: Tensor, present: Tensor, uses: Tensor, name: str) -> Tensor:
-    """Return the largest factor for each image [B, 1, 1, 1] with which the points' mean power is at most 1."""
-    low = torch.full_like(uses, 0.05)  # here nearly every symbol is at the innermost points, of power far below 1
-    high = torch.full_like(uses, 4.0)
-    for _ in range(HALVINGS):
-        middle = (low * high).sqrt()
-        power = (nearest(values * middle + shift, name) ** 2 * present).sum((1, 2, 3), keepdim=True) / uses
-        fits = power <= 1 + 1e-6  # points of power 1 on the whole are allowed, whatever float32 makes of their sum
-        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-    return low
+def _load(unit: Tensor, present: Tensor, snr_db: Tensor, name: str) -> Tensor:
+    """Return the factor for each image [B, 1, 1, 1] whose points correlate best with the values after the channel."""
+    total = (unit**2).sum((1, 2, 3)).clamp_min(1e-12)
+    uses = (present.sum((1, 2, 3)) * (unit.shape[1] // 2)).clamp_min(1)
+    n0 = noise_variance(snr_db).to(unit.device)
+    best, found = torch.full_like(total, -1.0), torch.full_like(total, LOADS[0])
+    for load in LOADS:
+        points = nearest(unit * load, name) * present
+        power = (points**2).sum((1, 2, 3)) / uses
+        correlation = (points * unit).sum((1, 2, 3)) ** 2 / (total * uses * (power + n0))
+        better = (correlation > best) & (power <= 1 + 1e-6)
+        best, found = torch.where(better, correlation, best), torch.where(better, load, found)
+    return found[:, None, None, None]
+
+
+def _turns(count: int, device: torch.device) -> Tensor:
+    """Return numbers of modulus 1 whose phases are the fractional parts of i² times an irrational number, [count]."""
+    index = torch.arange(count, device=device)
+    phase = (index * index % 2**31) * TURNS % 2**31
+    return torch.polar(torch.ones(count, device=device), (2 * pi / 2**31 * phase.double()).float())

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.constellation import emitted
+from semcomm.jscc.constellation import normalised
 from semcomm.jscc.lsci import Layer
 
 WIDTHS = (16, 32, 32, 32)
@@ -60,11 +61,15 @@ class DeepJSCCNetwork(nn.Module):
         """Return ones, [B, 1, h, w]: its one layer is everywhere."""
         return (plan > index).float()[:, None]
 
-    def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W] in [0, 1], sides divisible by 4 -> [symbols [B, 2·symbols, H/4, W/4]], of power 1."""
-        values = self.encoder(images)
-        return [emitted(values, self.presence(plan, 0), self.constellation)[0]]
+    def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Images [B, 3, H, W] in [0, 1], sides divisible by 4 -> [symbols [B, 2·symbols, H/4, W/4]], of power 1.
 
-    def decode(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor) -> Tensor:
+        Its receiver is told no gain: the second is [B, 0].
+        """
+        values = self.encoder(images)
+        return [normalised(values, self.presence(plan, 0))[0]], images.new_empty(len(images), 0)
+
+    def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
         """Equalised symbols, as `encode` arranges them -> images [B, 3, H, W]."""
-        return self.decoder(symbols[0])
+        kept = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of the symbols, by an MMSE receiver
+        return self.decoder(symbols[0] * kept)

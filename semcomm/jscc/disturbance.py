@@ -9,8 +9,8 @@ from semcomm.channels import noise_variance
 def received(symbols: Tensor, snr_db: Tensor, faded: Tensor, generator: torch.Generator) -> Tensor:
     """Return equalised symbols after AWGN, or after Rayleigh fading of each symbol where `faded`.
 
-    Both are the MMSE estimate (|h|²·x + h*·n) / (|h|² + N0), with h = 1 without fading: what `receivable` makes of a
-    channel's output.
+    Both are the MMSE estimate (|h|²·x + h*·n) / (|h|² + N0), with h = 1 without fading, over the mean of its factors
+    |h|² / (|h|² + N0) in each image: what `receivable` makes of a channel's output.
 
     Args:
         symbols: pairs of real channels, [B, 2c, h, w], of mean power at most 1 per pair.
@@ -24,4 +24,5 @@ def received(symbols: Tensor, snr_db: Tensor, faded: Tensor, generator: torch.Ge
     fading = torch.empty_like(symbols[:, :half]).exponential_(generator=generator)  # |h|² of CN(0, 1)
     gain = torch.where(faded[:, None, None, None], fading, 1.0)
     gain = torch.cat([gain, gain], 1)
-    return (gain * symbols + gain.sqrt() * noise) / (gain + n0)
+    kept = (gain / (gain + n0)).mean((1, 2, 3), keepdim=True)
+    return (gain * symbols + gain.sqrt() * noise) / (gain + n0) / kept

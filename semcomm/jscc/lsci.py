@@ -8,9 +8,9 @@ against a code made for the whole rate: Kurka and Gündüz, DeepJSCC-l (arXiv 20
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc.blocks import Condition, GatedBlock, Stage, shuffled, unshuffled
@@ -34,17 +34,19 @@ LAYERS = (
     Layer(4, 4),
 )  # fmt: skip
 """CBR 1/384, 1/192, 1/96, 1/48, 1/24, 1/12, 1/6, 1/4 and 1/3 with 1 to 9 layers."""
+LATER = 0.1
+"""Factor of the weights through which the networks reach symbols and images, at first: linear transforms go before."""
 SNR_RANGE = (-2.0, 20.0)
 """In dB; what the networks are trained for. A higher SNR is told to them as the highest of these."""
 
 
 class EncoderSlice(nn.Module):
-    """From features at the layer's stride, and what the symbols before it left, to its symbols' values.
+    """From an image, features at the layer's stride and what earlier symbols left, to this layer's values.
 
-    So a layer can send the finer digits of what an earlier one had to round.
+    A linear transform of the pixels of each cell (`semcomm.jscc.linear` begins it) stands beside the network.
 
     Args:
-        layer: whose symbols these are.
+        layer: whose values these are.
         before: the layer before it; None for the base.
         widths: channels of the features at each stride.
     """
@@ -52,7 +54,10 @@ class EncoderSlice(nn.Module):
     def __init__(self, layer: Layer, before: Layer | None, widths: dict[int, int]) -> None:
         super().__init__()
         width = widths[layer.stride]
+        self.analysis = nn.Conv2d(3, 2 * layer.symbols, layer.stride, layer.stride)
         self.head = nn.Conv2d(width, 2 * layer.symbols, 3, 1, 1)
+        with torch.no_grad():
+            self.head.weight *= LATER
         self.read = self.carry = None
         if before:
             self.read = nn.Conv2d(2 * before.symbols, widths[before.stride], 3, 1, 1)
@@ -71,24 +76,30 @@ class EncoderSlice(nn.Module):
         read = self.read(left) if notes is None else notes + self.read(left)
         return read if self.carry is None else self.carry(read)
 
-    def forward(self, features: Tensor, notes: Tensor | None) -> Tensor:
-        """[B, width, h, w] each -> [B, 2·symbols, h, w]."""
-        return self.head(features if notes is None else features + notes)
+    def forward(self, images: Tensor, features: Tensor, notes: Tensor | None) -> Tensor:
+        """[B, 3, H, W] around 0 and [B, width, h, w] twice -> [B, 2·symbols, h, w]."""
+        return self.analysis(images) + self.head(features if notes is None else features + notes)
 
 
 class DecoderSlice(nn.Module):
-    """Adds what a layer's symbols say to the features at its stride, where the layer is present."""
+    """What a layer's values say beyond what is known: a change of the features at its stride, and one of the image.
 
-    def __init__(self, layer: Layer, width: int, refines: bool) -> None:
+    A step of a Kalman filter, with all of its matrices learned: the values are compared with what the image so far lets
+    expect, and each difference weighs λ / (λ + noise), where λ is its variance.
+    """
+
+    def __init__(self, layer: Layer, width: int, first: bool) -> None:
         super().__init__()
+        self.expected = None if first else nn.Conv2d(3, 2 * layer.symbols, layer.stride, layer.stride)
+        self.log_variance = nn.Parameter(torch.zeros(2 * layer.symbols))
+        self.synthesis = nn.ConvTranspose2d(2 * layer.symbols, 3, layer.stride, layer.stride, bias=False)
         self.join = nn.Conv2d(2 * layer.symbols, width, 3, 1, 1)
-        self.block = GatedBlock(width) if refines else None
 
-    def forward(self, features: Tensor | None, symbols: Tensor, present: Tensor, condition: Tensor) -> Tensor:
-        """Features [B, width, h, w] or None, symbols [B, 2·symbols, h, w] -> features."""
-        joined = present * self.join(symbols)
-        features = joined if features is None else features + joined
-        return features if self.block is None else features + present * self.block(features, condition)
+    def forward(self, values: Tensor, noise: Tensor, present: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Values [B, 2·symbols, h, w], noise power [B, 1, 1, 1], presence, image so far -> features, image."""
+        weight = torch.sigmoid(self.log_variance[:, None, None] - noise.log())
+        news = present * weight * (values if self.expected is None else values - self.expected(image))
+        return present * self.join(news), image + self.synthesis(news)
 
 
 class Encoder(nn.Module):
@@ -127,6 +138,8 @@ class Decoder(nn.Module):
             stages[str(stride)] = Stage(widths[stride], blocks[stride])
             steps[str(stride)] = shuffled(widths[stride], widths.get(finer, 3), stride // finer, 3 if finer == 1 else 1)
         self.steps, self.stages = nn.ModuleDict(steps), nn.ModuleDict(stages)
+        with torch.no_grad():
+            self.steps[str(order[-1])][0].weight *= LATER
 
 
 class LSCINetwork(nn.Module):
@@ -139,7 +152,7 @@ class LSCINetwork(nn.Module):
         layers: the symbols of each layer, from the base on; strides never grow.
         widths: channels of the features at each stride used, from the finest.
         encoder_blocks: gated blocks of the encoder at each stride, from the finest.
-        decoder_blocks: those of the decoder, beside one for each refinement slice at strides below the base's.
+        decoder_blocks: those of the decoder.
         constellation: what the symbols are.
         held: slices that are there; None for all.
     """
@@ -147,9 +160,9 @@ class LSCINetwork(nn.Module):
     def __init__(
         self,
         layers: Sequence[Layer] = LAYERS,
-        widths: Sequence[int] = (64, 128, 160),
+        widths: Sequence[int] = (80, 128, 144),
         encoder_blocks: Sequence[int] = (2, 2, 1),
-        decoder_blocks: Sequence[int] = (1, 1, 1),
+        decoder_blocks: Sequence[int] = (3, 2, 1),
         constellation: str = "16qam",
         held: int | None = None,
     ) -> None:
@@ -180,13 +193,10 @@ class LSCINetwork(nn.Module):
                 ),
             }
         )
-        refined = [layer.stride < self.stride for layer in there]
         self.decoder = nn.ModuleDict(
             {
                 "base": Decoder(self.widths, dict(zip(scales, decoder_blocks))),
-                "slices": nn.ModuleList(
-                    DecoderSlice(layer, self.widths[layer.stride], r) for layer, r in zip(there, refined)
-                ),
+                "slices": nn.ModuleList(DecoderSlice(x, self.widths[x.stride], n == 0) for n, x in enumerate(there)),
             }
         )
 
@@ -210,41 +220,49 @@ class LSCINetwork(nn.Module):
         there = (plan > index).float()[:, None]
         return there.repeat_interleave(factor, 2).repeat_interleave(factor, 3) if factor > 1 else there
 
-    def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> list[Tensor]:
-        """Return the symbols of each layer that the plan uses: [B, 2·symbols, h, w], zero where a layer is absent.
+    def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the symbols of each layer that the plan uses, and their gains, which the receiver needs.
 
         Args:
             images: [B, 3, H, W] in [0, 1], sides divisible by `stride`.
             snr_db: that the transmitter knows [B].
             plan: layers of each block [B, H/stride, W/stride].
+
+        Returns:
+            [B, 2·symbols, h, w] for each layer, zero where it is absent, and [B, layers].
         """
         features = self.encoder["base"](images, snr_db.clamp(*SNR_RANGE))
-        symbols, left, notes = [], None, None
+        symbols, gains, left, notes = [], [], None, None
         for index in range(int(plan.max())):
             piece = self.encoder["slices"][index]
             notes = None if left is None else piece.noted(left, notes)
-            values = piece(features[self.layers[index].stride], notes)
-            emitted, left = grids.emitted(values, self.presence(plan, index), self.constellation)
-            symbols.append(emitted)
-        return symbols
+            values = piece(images - 0.5, features[self.layers[index].stride], notes)
+            sent, gain, left = grids.emitted(values, self.presence(plan, index), snr_db, self.constellation)
+            symbols.append(sent)
+            gains.append(gain.flatten())
+        return symbols, torch.stack(gains, 1)
 
-    def decode(self, symbols: Sequence[Tensor], snr_db: Tensor, plan: Tensor) -> Tensor:
+    def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
         """Return images [B, 3, H, W], not clamped, from equalised symbols as `encode` arranges them.
 
         Args:
             symbols: of the first layers, as many as there are; those of layers that are not held must be left out.
+            gains: of these layers at least, [B, layers].
             snr_db: that the receiver knows [B].
             plan: layers of each block [B, h, w]; what it has beyond `symbols` is ignored.
         """
         base = self.decoder["base"]
         condition = base.condition(snr_db.clamp(*SNR_RANGE))
-        kept = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of the symbols, by the MMSE equaliser
-        x = None
+        noise = grids.rounding_noise(snr_db, self.constellation)[:, None, None, None]
+        features, image = None, torch.zeros_like(plan[:, None], dtype=torch.float32)
+        image = image.expand(-1, 3, -1, -1).repeat_interleave(self.stride, 2).repeat_interleave(self.stride, 3)
         for stride, stage in base.stages.items():
             for index, received in enumerate(symbols):
                 if self.layers[index].stride == int(stride):
+                    gain = gains[:, index, None, None, None]
                     present = self.presence(plan, index)
-                    received = received - kept * grids.dither(received.shape[1:], self.constellation, received.device)
-                    x = self.decoder["slices"][index](x, received * present, present, condition)
-            x = base.steps[stride](stage(x, condition))
-        return x + 0.5
+                    values = grids.spread(received * present, present, back=True) / gain
+                    change, image = self.decoder["slices"][index](values, noise / gain**2, present, image)
+                    features = change if features is None else features + change
+            features = base.steps[stride](stage(features, condition))
+        return image + features + 0.5

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.images import ImageSet
-from semcomm.jscc import losses
+from semcomm.jscc import linear, losses
 from semcomm.jscc.allocation import activity, planned
 from semcomm.jscc.checks import figures
 from semcomm.jscc.codec import Codec, Network
@@ -136,9 +136,9 @@ class Transmission(Task):
     def losses(self, module: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Return the weighted sum as `loss`, and its parts."""
         images, plan, snr_db = batch["images"], batch["plan"], batch["snr_db"]
-        sent = module.encode(images, batch["told_db"], plan)
+        sent, gains = module.encode(images, batch["told_db"], plan)
         arrived = [received(symbols, snr_db, batch["faded"], generator) for symbols in sent]
-        reconstruction = module.decode(arrived, snr_db, plan).float()
+        reconstruction = module.decode(arrived, gains, snr_db, plan).float()
         parts = {}
         if self.loss.get("mse"):
             table = torch.tensor([0, *module.uses], dtype=torch.float32, device=plan.device)
@@ -166,8 +166,9 @@ class Transmission(Task):
                 told = torch.full((len(part),), float(snr_db), device=device)
                 generator = torch.Generator(device).manual_seed(1)
                 faded = torch.zeros(len(part), dtype=torch.bool, device=device)
-                arrived = [received(s, told, faded, generator) for s in module.encode(part, told, its_plan)]
-                error = (module.decode(arrived, told, its_plan).float().clamp(0, 1) - part) ** 2
+                sent, gains = module.encode(part, told, its_plan)
+                arrived = [received(symbols, told, faded, generator) for symbols in sent]
+                error = (module.decode(arrived, gains, told, its_plan).float().clamp(0, 1) - part) ** 2
                 values.append(-10 * torch.log10(error.mean((1, 2, 3))).cpu())
             scores[f"psnr {name} {snr_db} dB"] = torch.cat(values).mean().item()
         return scores
@@ -216,7 +217,7 @@ class LSCITraining(Transmission):
             constellation is DeepJSCC-Q.
         widths: channels of the features at strides 4, 8, 16, as far as layers go.
         encoder_blocks: gated blocks of the encoder at each stride.
-        decoder_blocks: and of the decoder, beside those of the refinement slices.
+        decoder_blocks: and of the decoder.
         drawn_layers: how often a crop is sent with 1, 2, ... layers; equally often if left out.
         adaptive: share of the crops whose layers differ from block to block.
         misled: share of the crops whose transmitter is told a wrong SNR, by 2 dB (standard deviation).
@@ -266,6 +267,11 @@ class LSCITraining(Transmission):
     def build(self) -> LSCINetwork:
         """Return the network."""
         return LSCINetwork(**self.network)
+
+    def begin(self, module: LSCINetwork) -> None:
+        """Fit the linear transforms beside the networks to crops of the pictures."""
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        linear.fit(module, torch.cat([self.batch(64, 0, generator)["images"] for _ in range(8)]), generator)
 
     def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the plan, the SNRs that are told and which images see fading."""

@@ -1,6 +1,7 @@
 """`semcomm train`, which is `python -m semcomm.training`."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Collection, Sequence
@@ -31,9 +32,12 @@ def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
 
 
 def _for_the_card(file: Path, assignments: Sequence[str], local: Collection[str]) -> str:
-    """Return the command without what says where things are on this machine."""
+    """Return the command without what says where things are on this machine; with the number of processes."""
     kept = [text for text in assignments if text.partition("=")[0].rpartition(".")[2] not in local]
-    return shlex.join(["semcomm", "train", file.name if file.is_absolute() else str(file), *kept, "--out", "DIR"])
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    several = ["torchrun", "--nproc_per_node", str(count), "-m", "semcomm.training"]
+    program = several if count > 1 else ["semcomm", "train"]
+    return shlex.join([*program, file.name if file.is_absolute() else str(file), *kept, "--out", "DIR"])
 
 
 def _say(line: str) -> None:

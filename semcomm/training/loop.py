@@ -97,7 +97,9 @@ class Trainer:
             checkpoints.check_same(out, found[0], *same)
         torch.manual_seed(Seed(f"{settings.seed}/train").generator("weights").initial_seed())
         module = task.build()
-        if found is None and settings.start_from is not None:
+        if found is None and settings.start_from is None:
+            task.begin(module)
+        elif found is None:
             _start(task, module, Path(settings.start_from).expanduser())
         module.to(self.device, memory_format=torch.channels_last)
         averaged = deepcopy(module).eval().requires_grad_(False)

@@ -63,10 +63,13 @@ class Processes:
                 yield
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Replace each gradient by its mean over the processes."""
+        """Replace each gradient by its mean over the processes, where a part that one of them left out counts as 0."""
         if self._accelerator is None:
             return
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for parameter, gradient in zip(parameters, gradients):
+            parameter.grad = gradient
         mean = self._accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
         for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients])):
             gradient.copy_(part.view_as(gradient))

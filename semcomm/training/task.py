@@ -33,6 +33,9 @@ class Task(Component, ABC):
     def build(self) -> nn.Module:
         """Return the module to train, its weights drawn from torch's global generator, which the loop has seeded."""
 
+    def begin(self, module: nn.Module) -> None:
+        """Set weights of what `build` made from the data, where they are not to be random, in a training from scratch."""
+
     @abstractmethod
     def batch(self, size: int, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         """Return a batch of `size` on the CPU. Called from other threads, so it changes nothing in the task.

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.codec import Allocation, Codec, Precision, receivable
+from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable
 from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
 from semcomm.ledger import Ledger
@@ -19,16 +20,17 @@ from semcomm.models import UsesWeights, device_of
 from semcomm.transceivers.base import Info, Signal, Transceiver
 
 SIZE_BITS = 32
-"""What the control channel carries beside the plan: height and width."""
+"""What the control channel carries beside the plan and the gains: height and width."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What the receiver is told of one image, in `side_bits`: its size and its plan of layers, as bytes."""
+    """What the receiver is told of one image, in `side_bits`: its size, its plan of layers and their gains."""
 
     height: int
     width: int
     plan: bytes
+    gains: bytes
 
 
 class _Learned(UsesWeights, Transceiver):
@@ -64,7 +66,7 @@ class _Learned(UsesWeights, Transceiver):
         codec = self.codec()
         plan = self.planned(codec, images)
         told = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
-        symbols = codec.send(images, told, plan)
+        symbols, gains = codec.send(images, told, plan)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
         model_bits = [0.0] * len(images)
@@ -72,12 +74,15 @@ class _Learned(UsesWeights, Transceiver):
             held = self.receiver_slices or codec.network.held
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
-        control = [Control(*images.shape[2:], codec.plan_bytes(one)) for one in plan]
+        control = [
+            Control(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            for layers, these in zip(plan, gains)
+        ]
         ledger = Ledger.of(
             images,
             source_bits=[bits * k for k in uses],
             channel_uses=uses,
-            side_bits=[SIZE_BITS + 8 * len(told.plan) for told in control],
+            side_bits=[SIZE_BITS + 8 * len(told.plan + told.gains) for told in control],
             model_bits=model_bits,
         )
         return Signal(ledger, symbols, control=control)
@@ -89,7 +94,8 @@ class _Learned(UsesWeights, Transceiver):
         codec = self.codec(self.receiver_slices)
         snr_db = _effective_snr_db(output)
         plan = torch.stack([codec.plan_from(told.plan, told.height, told.width) for told in control])
-        images = codec.receive(receivable(output), snr_db, plan, control[0].height, control[0].width)
+        gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
+        images = codec.receive(receivable(output), gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in snr_db.tolist()]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
@@ -101,8 +107,8 @@ class LSCI(_Learned):
     The budget is a number of layers or of channel uses per pixel. The symbols that arrive go into the decoder as they
     are, equalised. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
 
-    `side_bits` are 32 for the size, and the plan: the layers of each block as bytes, one or two where they are the same
-    everywhere.
+    `side_bits` are 32 for the size, 16 for the gain of each layer, and the plan: the layers of each block as bytes, one
+    or two where they are the same everywhere.
 
     Args:
         checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that

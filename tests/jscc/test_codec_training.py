@@ -117,8 +117,9 @@ def judged_again(codec, task) -> float:
     images = torch.stack([F.pad(picture[None], (68, 68, 64, 64), mode="replicate")[0] for picture in pictures])
     snr_db = torch.full((len(images),), 20.0)
     plan = torch.full((len(images), 16, 16), 3, dtype=torch.uint8)
-    output = AWGN(20.0)(codec.send(images, snr_db, plan), seeds_of(images))
-    found = codec.receive(receivable(output), snr_db, plan, 256, 256)
+    symbols, gains = codec.send(images, snr_db, plan)
+    output = AWGN(20.0)(symbols, seeds_of(images))
+    found = codec.receive(receivable(output), gains, snr_db, plan, 256, 256)
     return (-10 * ((found - images) ** 2).mean((1, 2, 3)).log10()).mean().item()
 
 

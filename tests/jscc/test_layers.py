@@ -9,7 +9,6 @@ from torch import nn
 
 from semcomm import QAM
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.constellation import dither
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
 
@@ -37,12 +36,13 @@ def test_rates_are_those_of_the_issue():
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
 def test_a_layers_symbols_do_not_depend_on_those_after_it(images, constellation):
     network = tiny_lsci(constellation)
-    every = network.encode(images, SNR, whole(4))
+    every, gains = network.encode(images, SNR, whole(4))
     shapes = [(4, 3, 2), (4, 3, 2), (4, 6, 4), (2, 12, 8)]
     assert [tuple(symbols.shape[1:]) for symbols in every] == shapes
     for layers in (1, 2, 3):
-        fewer = network.encode(images, SNR, whole(layers))
+        fewer, their_gains = network.encode(images, SNR, whole(layers))
         assert len(fewer) == layers
+        assert torch.equal(their_gains, gains[:, :layers])
         assert all(torch.equal(a, b) for a, b in zip(fewer, every))
 
 
@@ -57,63 +57,84 @@ def test_the_first_slices_alone_decode_as_the_whole_does(images, held):
     network.load_state_dict(wanted)
     plan = whole(4)
     plan[0, 0, 0], plan[1, 1, 1] = 1, held
-    symbols = whole_network.encode(images, SNR, plan)[:held]
+    symbols, gains = whole_network.encode(images, SNR, plan)
+    symbols = symbols[:held]
     with torch.no_grad():
-        assert torch.equal(network.decode(symbols, SNR, plan), whole_network.decode(symbols, SNR, plan))
-        assert torch.equal(network.decode(symbols, SNR, plan), network.decode(symbols, SNR, plan.clamp_max(held)))
-        assert all(torch.equal(a, b) for a, b in zip(network.encode(images, SNR, plan.clamp_max(held)), symbols))
+        found = network.decode(symbols, gains, SNR, plan)
+        assert torch.equal(found, whole_network.decode(symbols, gains, SNR, plan))
+        assert torch.equal(found, network.decode(symbols, gains[:, :held], SNR, plan.clamp_max(held)))
+        again, _ = network.encode(images, SNR, plan.clamp_max(held))
+        assert all(torch.equal(a, b) for a, b in zip(again, symbols))
 
 
 def test_a_layer_is_told_what_those_before_it_left(images):
     """With a later slice's weights on what is left, its symbols are finer digits of what the first had to round."""
     network = tiny_lsci(layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
-    alone = network.encode(images, SNR, whole(2))
+    alone, _ = network.encode(images, SNR, whole(2))
     second = network.encoder["slices"][1]
     second.read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
-    told = network.encode(images, SNR, whole(2))
+    told, _ = network.encode(images, SNR, whole(2))
     assert torch.equal(told[0], alone[0])
     assert not torch.equal(told[1], alone[1])
     # on analog symbols nothing is left, and the same weights change nothing
     analog = tiny_lsci("analog", layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
-    before = analog.encode(images, SNR, whole(2))
+    before, _ = analog.encode(images, SNR, whole(2))
     analog.encoder["slices"][1].read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
-    assert all(torch.equal(a, b) for a, b in zip(analog.encode(images, SNR, whole(2)), before))
+    assert all(torch.equal(a, b) for a, b in zip(analog.encode(images, SNR, whole(2))[0], before))
 
 
-def test_the_receiver_takes_off_what_the_transmitter_added_before_rounding(images):
-    """Symbols moved by the dither's MMSE share decode as the codec without dither would decode the others."""
-    network, plan = tiny_lsci("16qam"), whole(1)
-    (symbols,) = network.encode(images, SNR, plan)
-    kept = 1 / (1 + 10 ** (-SNR / 10))[:, None, None, None]
-    moved = kept * (symbols - dither(symbols.shape[1:], "16qam"))
-    analog = tiny_lsci("analog")
-    analog.load_state_dict(network.state_dict())
-    assert torch.allclose(network.decode([kept * symbols], SNR, plan), analog.decode([moved], SNR, plan), atol=1e-6)
+def test_a_receiver_gets_the_values_whatever_their_scale(images):
+    """A transmitter whose values are three times as large tells another gain, and the picture is the same."""
+    network = tiny_lsci("16qam")
+    sent = network.encode(images, SNR, whole(1))
+    for part in (network.encoder["slices"][0].analysis, network.encoder["slices"][0].head):
+        part.weight.mul_(3), part.bias.mul_(3)
+    scaled = network.encode(images, SNR, whole(1))
+    assert torch.allclose(3 * scaled[1], sent[1], rtol=1e-5)
+    again = [scaled[0], 3 * scaled[1]]
+    assert torch.allclose(network.decode(*again, SNR, whole(1)), network.decode(*sent, SNR, whole(1)), atol=1e-4)
+
+
+def test_what_is_known_already_is_no_news(images):
+    """Values that are as the image so far lets expect change nothing; others as the noise allows."""
+    piece = tiny_lsci().decoder["slices"][1]
+    present = torch.ones(2, 1, 3, 2)
+    expected = piece.expected(images)
+    features, image = piece(expected, torch.ones(2, 1, 1, 1), present, images)
+    assert torch.allclose(image, images, atol=1e-5)
+    changes = []
+    for noise in (0.01, 1.0, 100.0):
+        found = piece(expected + 1, torch.full((2, 1, 1, 1), noise), present, images)
+        changes.append((found[0] - features).abs().mean().item())
+    assert changes[0] > 1.5 * changes[1] > 3 * changes[2] > 0
 
 
 def test_every_layer_and_the_snr_change_what_is_decoded(images):
     network = tiny_lsci("analog")
-    symbols = network.encode(images, SNR, whole(4))
-    found = [network.decode(symbols[:n], SNR, whole(n)) for n in (1, 2, 3, 4)]
+    symbols, gains = network.encode(images, SNR, whole(4))
+    found = [network.decode(symbols[:n], gains, SNR, whole(n)) for n in (1, 2, 3, 4)]
     assert all(image.shape == images.shape for image in found)
     assert all((a - b).abs().mean() > 1e-3 for a, b in pairwise(found))
-    assert (network.decode(symbols, SNR + 5, whole(4)) - found[3]).abs().max() > 1e-4
-    assert not torch.equal(network.encode(images, SNR + 5, whole(1))[0], symbols[0])
+    assert (network.decode(symbols, gains, SNR + 5, whole(4)) - found[3]).abs().max() > 1e-4
+    assert not torch.equal(network.encode(images, SNR + 5, whole(1))[0][0], symbols[0])
 
 
 def test_an_snr_beyond_the_range_is_taken_for_its_end(images):
     network = tiny_lsci("analog")
     for beyond, end in ((torch.inf, 20.0), (35.0, 20.0), (-9.0, -2.0)):
         beyond, end = torch.full((2,), beyond), torch.full((2,), end)
-        symbols = network.encode(images, beyond, whole(2))
-        assert torch.equal(symbols[1], network.encode(images, end, whole(2))[1])
-        assert torch.equal(network.decode(symbols, beyond, whole(2)), network.decode(symbols, end, whole(2)))
+        symbols, gains = network.encode(images, beyond, whole(2))
+        assert torch.equal(symbols[1], network.encode(images, end, whole(2))[0][1])
+        found = network.decode(symbols, gains, beyond, whole(2))
+        assert found.isfinite().all()
+        condition = network.decoder["base"].condition
+        assert torch.equal(condition(beyond.clamp(-2, 20)), condition(end))
 
 
 def test_what_arrives_where_a_layer_is_absent_is_not_looked_at(images):
     network = tiny_lsci()
     plan = torch.tensor([[[1, 4], [2, 3], [4, 1]], [[4, 4], [1, 1], [2, 2]]], dtype=torch.uint8)
-    symbols = network.encode(images, SNR, plan)
+    symbols, gains = network.encode(images, SNR, plan)
     rubbish = []
     for index, layer in enumerate(symbols):
         present = network.presence(plan, index)
@@ -122,16 +143,16 @@ def test_what_arrives_where_a_layer_is_absent_is_not_looked_at(images):
         assert (layer * (1 - present) == 0).all()
         assert (layer.abs().sum(1, keepdim=True) > 0).eq(present > 0).all()
         rubbish.append(layer + 9 * (1 - present))
-    assert torch.equal(network.decode(rubbish, SNR, plan), network.decode(symbols, SNR, plan))
+    assert torch.equal(network.decode(rubbish, gains, SNR, plan), network.decode(symbols, gains, SNR, plan))
 
 
 def test_an_image_with_fewer_layers_is_not_changed_by_others_in_its_batch(images):
     network = tiny_lsci("analog")
     plan = whole(4)
     plan[1] = 2
-    symbols = network.encode(images, SNR, plan)
-    together = network.decode(symbols, SNR, plan)
-    alone = network.decode([grid[1:] for grid in symbols[:2]], SNR[1:], plan[1:])
+    symbols, gains = network.encode(images, SNR, plan)
+    together = network.decode(symbols, gains, SNR, plan)
+    alone = network.decode([grid[1:] for grid in symbols[:2]], gains[1:], SNR[1:], plan[1:])
     assert torch.allclose(together[1:], alone, atol=1e-5)
 
 
@@ -156,11 +177,12 @@ def test_deepjscc_is_the_published_network():
 def test_deepjscc_sends_analog_symbols_of_power_1_whatever_the_snr():
     images = smooth_images(2, 48, 32)
     network = tiny_deepjscc(4)
-    (symbols,) = network.encode(images, SNR, whole(1, 12, 8))
+    (symbols,), gains = network.encode(images, SNR, whole(1, 12, 8))
+    assert gains.shape == (2, 0)
     assert symbols.shape == (2, 8, 12, 8)
     assert (2 * (symbols**2).mean((1, 2, 3))).tolist() == pytest.approx([1, 1], abs=1e-5)
-    assert torch.equal(network.encode(images, SNR + 9, whole(1, 12, 8))[0], symbols)
-    found = network.decode([symbols], SNR, whole(1, 12, 8))
+    assert torch.equal(network.encode(images, SNR + 9, whole(1, 12, 8))[0][0], symbols)
+    found = network.decode([symbols], gains, SNR, whole(1, 12, 8))
     assert found.shape == images.shape
     assert network.uses == [4]
     with pytest.raises(ConfigurationError, match="symbols is 0"):
@@ -173,10 +195,10 @@ def test_a_single_layer_on_a_constellation_is_deepjscc_q(images, constellation):
         constellation, layers=[[4, 8]], widths=[8], encoder_blocks=[1], decoder_blocks=[1]
     ).requires_grad_()
     assert (network.stride, network.uses, network.held) == (4, [8], 1)  # CBR 1/6
-    symbols = network.encode(images, SNR, whole(1, 12, 8))
+    symbols, gains = network.encode(images, SNR, whole(1, 12, 8))
     axis = QAM(constellation).points.real.unique()
     assert torch.isin(symbols[0], axis).all()
-    loss = (network.decode(symbols, SNR, whole(1, 12, 8)) - images).square().mean()
+    loss = (network.decode(symbols, gains, SNR, whole(1, 12, 8)) - images).square().mean()
     loss.backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad.isfinite().all(), name

@@ -5,13 +5,13 @@ import torch
 from tiny_codecs import USES, smooth_images, tiny_deepjscc, tiny_lsci
 
 from semcomm.errors import ConfigurationError, ImageError, RateError
-from semcomm.jscc.codec import Codec
+from semcomm.jscc.codec import Codec, gain_bytes, gains_from
 
 SNR = torch.tensor([10.0])
 
 
 def sent_and_received(codec: Codec, images: torch.Tensor, plan: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
-    return codec.receive(codec.send(images, snr_db, plan), snr_db, plan, *images.shape[2:])
+    return codec.receive(*codec.send(images, snr_db, plan), snr_db, plan, *images.shape[2:])
 
 
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
@@ -23,8 +23,9 @@ def test_without_noise_it_is_the_network_itself(constellation, allocation):
     plan = codec.plan(images, codec.uses_of(images, 3), allocation)
     assert len(plan.unique()) == (1 if allocation == "uniform" else 4)
     with torch.no_grad():
-        expected = network.decode(network.encode(images, snr_db, plan), snr_db, plan).clamp(0, 1)
-    assert torch.equal(sent_and_received(codec, images, plan, snr_db), expected)
+        expected = network.decode(*network.encode(images, snr_db, plan), snr_db, plan).clamp(0, 1)
+    found = sent_and_received(codec, images, plan, snr_db)
+    assert torch.allclose(found, expected, atol=1e-3)  # gains are told with 11 bits of precision
 
 
 def test_the_order_of_symbols_is_layer_by_layer_row_by_row():
@@ -32,8 +33,8 @@ def test_the_order_of_symbols_is_layer_by_layer_row_by_row():
     codec = Codec(network)
     images, snr_db = smooth_images(2, 32, 48), torch.tensor([4.0, 9.0])
     plan = torch.tensor([[[1, 3, 4], [2, 1, 1]], [[1, 1, 1], [2, 2, 1]]], dtype=torch.uint8)
-    grids = network.encode(images, snr_db, plan)
-    for image, found in enumerate(codec.send(images, snr_db, plan)):
+    grids, _ = network.encode(images, snr_db, plan)
+    for image, found in enumerate(codec.send(images, snr_db, plan)[0]):
         expected = []
         for index, grid in enumerate(grids):
             cell, count = network.layers[index].stride, network.layers[index].symbols
@@ -56,9 +57,9 @@ def test_any_size(network, height, width):
     plan = codec.plan(images, codec.uses_of(images, layers))
     blocks = -(-height // stride) * -(-width // stride)
     assert plan.numel() == blocks
-    (symbols,) = codec.send(images, SNR, plan)
+    (symbols,), gains = codec.send(images, SNR, plan)
     assert len(symbols) == codec.uses_of(images, layers) == network.uses[layers - 1] * blocks
-    found = codec.receive([symbols], SNR, plan, height, width)
+    found = codec.receive([symbols], gains, SNR, plan, height, width)
     assert found.shape == images.shape
     assert ((found >= 0) & (found <= 1)).all()
     # the border repeated: what is shown does not depend on who repeats it
@@ -74,15 +75,16 @@ def test_a_batch_gives_what_single_images_give(network):
     codec = Codec(network)
     images, snr_db = smooth_images(5, 80, 112, seed=3), torch.tensor([-2.0, 0.0, 5.0, 11.0, 20.0])
     plan = codec.plan(images, codec.uses_of(images, network.held) * 0.7 + 900, "adaptive")
-    together = codec.send(images, snr_db, plan)
-    found = codec.receive(together, snr_db, plan, 80, 112)
+    together, gains = codec.send(images, snr_db, plan)
+    found = codec.receive(together, gains, snr_db, plan, 80, 112)
     for i in range(5):
         part = slice(i, i + 1)
         assert torch.equal(codec.plan(images[part], plan_uses(codec, images, network), "adaptive"), plan[part])
-        (alone,) = codec.send(images[part], snr_db[part], plan[part])
+        (alone,), its_gains = codec.send(images[part], snr_db[part], plan[part])
+        assert torch.allclose(its_gains, gains[part, : its_gains.shape[1]], rtol=2e-3)
         differing = (together[i] - alone).abs() > 1e-4
         assert differing.float().mean() <= 0.002
-        single = codec.receive(together[part], snr_db[part], plan[part], 80, 112)
+        single = codec.receive(together[part], gains[part], snr_db[part], plan[part], 80, 112)
         assert (single[0] - found[i]).abs().max() < 1e-4
 
 
@@ -98,7 +100,7 @@ def test_no_plan_costs_more_than_its_budget(share):
     uses = int(least + share * (most - least))
     for allocation in ("uniform", "adaptive"):
         plan = codec.plan(images, uses, allocation)
-        sent = codec.send(images, SNR.expand(4), plan)
+        sent, _ = codec.send(images, SNR.expand(4), plan)
         assert max(map(len, sent)) <= uses
         assert plan.min() >= 1
     if 0 < share < 1:
@@ -124,13 +126,22 @@ def test_a_receiver_of_fewer_slices_shows_the_first_layers():
     codec, receiver = Codec(network), Codec(held)
     snr_db = torch.tensor([5.0, 15.0])
     plan = codec.plan(images, codec.uses_of(images, 3), "adaptive")
-    sent = codec.send(images, snr_db, plan)
-    found = receiver.receive(sent, snr_db, plan, 48, 64)
-    first = codec.send(images, snr_db, plan.clamp_max(2))
-    assert torch.equal(found, codec.receive(first, snr_db, plan.clamp_max(2), 48, 64))
-    assert not torch.equal(found, codec.receive(sent, snr_db, plan, 48, 64))
+    sent, gains = codec.send(images, snr_db, plan)
+    found = receiver.receive(sent, gains, snr_db, plan, 48, 64)
+    first, their_gains = codec.send(images, snr_db, plan.clamp_max(2))
+    assert torch.equal(found, codec.receive(first, their_gains, snr_db, plan.clamp_max(2), 48, 64))
+    assert not torch.equal(found, codec.receive(sent, gains, snr_db, plan, 48, 64))
     # they come first in each image's symbols
     assert all(torch.equal(few, many[: len(few)]) for few, many in zip(first, sent))
+
+
+def test_gains_are_told_in_two_bytes_a_layer_to_a_part_in_a_thousand():
+    gains = torch.tensor([1.0, 0.37, 2.9e-4, 8.1e5])
+    data = gain_bytes(gains)
+    assert len(data) == 8
+    assert gains_from(data).tolist() == pytest.approx(gains.tolist(), rel=6e-3)
+    assert torch.equal(gains_from(gain_bytes(gains_from(data))), gains_from(data))
+    assert gain_bytes(gains[:0]) == b"" and gains_from(b"").shape == (0,)
 
 
 def test_bfloat16_is_another_computation_and_nearly_the_same():

@@ -43,6 +43,8 @@ def test_two_processes_train_as_one_with_both_shares(tmp_path):
     done = launch(tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("weights:") == 1
+    card = (tmp_path / "run/curve.md").read_text()
+    assert "`torchrun --nproc_per_node 2 -m semcomm.training curve.json --out DIR`" in card
     assert last(tmp_path / "run").stem == f"checkpoint-{STEPS:08d}"
     together = load_file(tmp_path / "run/curve.safetensors")
     alone = load_file(train(Curve(both=True), Settings(**OPTIONS), tmp_path / "alone"))
@@ -57,3 +59,22 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     processes.count = 2
     with pytest.raises(ConfigurationError, match="multiple of the 2 processes"):
         processes.share(7)
+
+
+def test_a_part_that_one_process_left_out_counts_as_nothing():
+    """As when the images of one have fewer layers than those of the other."""
+    module = torch.nn.Linear(2, 1)
+    module.weight.grad = torch.tensor([[1.0, 3.0]])
+
+    class Two:
+        """Stands for accelerate, beside a process whose gradients are all 1."""
+
+        def reduce(self, gradients, how):
+            assert (gradients.shape, how) == ((3,), "mean")
+            return (gradients + 1) / 2
+
+    processes = Processes("cpu")
+    processes._accelerator = Two()
+    processes.average_gradients(module)
+    assert module.weight.grad.tolist() == [[1.0, 2.0]]
+    assert module.bias.grad.tolist() == [0.5]

@@ -39,7 +39,7 @@ def test_ledger_agrees_with_counting_by_hand(files, images, seeds, constellation
     assert ledger.source_bits.tolist() == ledger.coded_bits.tolist() == [bits * uses] * 3
     assert ledger.bpp.tolist() == pytest.approx([bits * uses / (60 * 72)] * 3)  # of the original's pixels
     assert ledger.cbr.tolist() == pytest.approx([uses / (3 * 60 * 72)] * 3)
-    assert ledger.side_bits.tolist() == [32 + 8] * 3  # a plan without surprises is one byte
+    assert ledger.side_bits.tolist() == [32 + 8 + 3 * 16] * 3  # a plan without surprises is one byte; gains
     assert ledger.model_bits.tolist() == [0] * 3
     assert ledger.spectral_efficiency.tolist() == [bits] * 3
 
@@ -64,11 +64,12 @@ def test_an_adaptive_plan_is_counted_as_side_information(files, images, seeds):
     codec = load_codec(files["16qam"])
     plan = codec.plan(images, int(0.04 * 60 * 72), "adaptive")
     assert (reception.ledger.channel_uses <= 0.04 * 60 * 72).all()
-    assert reception.ledger.side_bits.tolist() == [32 + 8 * len(plans.encode(one)) for one in plan]
+    gains = [16 * int(one.max()) for one in plan]
+    assert reception.ledger.side_bits.tolist() == [32 + 8 * len(plans.encode(p)) + g for p, g in zip(plan, gains)]
     assert len({len(plans.encode(one)) for one in plan}) > 1
     assert reception.info["mean_layers"] == pytest.approx(plan.float().mean((1, 2)).tolist())
     even = LSCI(files["16qam"], channel_uses_per_pixel=0.04, allocation="uniform").transmit(images, AWGN(10), seeds)
-    assert even.ledger.side_bits.tolist() == [40] * 3
+    assert even.ledger.side_bits.tolist() == [40 + 2 * 16] * 3
     assert even.info["mean_layers"] == [2, 2, 2]  # 172 uses: 20 blocks at 4 fit, at 12 they do not
 
 
@@ -83,7 +84,7 @@ def test_the_slices_sent_are_charged_image_by_image(files, seeds):
     expected = [slice_bits(network, layers) / 100 for layers in (3, 2)]
     assert together.ledger.model_bits.tolist() == expected
     assert [one.ledger.model_bits.item() for one in alone] == expected
-    assert together.ledger.total_bpp[1].item() == pytest.approx((16 * 4 * 4 + 40 + expected[1]) / 4096)
+    assert together.ledger.total_bpp[1].item() == pytest.approx((16 * 4 * 4 + 40 + 2 * 16 + expected[1]) / 4096)
     few = LSCI(files["16qam"], layers=4, model_shared_by=1, receiver_slices=1).transmit(images, AWGN(10), seeds[:2])
     assert few.ledger.model_bits.tolist() == [slice_bits(network, 1)] * 2  # what a receiver does not hold was not sent
 
@@ -93,13 +94,14 @@ def test_error_free_symbols_make_it_a_source_codec(files, images, seeds):
     reception = link.transmit(images, Noiseless(), seeds)
     codec = load_codec(files["16qam"])
     plan, best = codec.plan(images, 10**6), torch.full((3,), torch.inf)
-    expected = codec.receive(codec.send(images, best, plan), best, plan, 60, 72)
+    sent, gains = codec.send(images, best, plan)
+    expected = codec.receive(sent, gains, best, plan, 60, 72)
     assert torch.equal(reception.images, quantise(expected))
     assert reception.ledger.bpp.tolist() == pytest.approx([4 * 20 * USES[3] / (60 * 72)] * 3)
     assert reception.info["snr_outside_training"] == [False] * 3
     # and its symbols carry the bits that are counted: through a modem and back they are the same
     points = QAM("16qam")
-    for symbols in codec.send(images, best, plan):
+    for symbols in sent:
         bits = points.decide(symbols)
         assert len(bits) == 4 * len(symbols)
         assert torch.equal(points.modulate(bits), symbols)
@@ -149,18 +151,20 @@ def test_an_snr_that_is_told_wrong_or_not_at_all(files, images, seeds):
 
 @pytest.mark.parametrize("coherence", ["image", 50, "symbol"])
 def test_over_fading(files, images, seeds, coherence):
-    """What is shown is what the codec makes of h*·y / (|h|² + N0), at the mean SNR that the receiver sees."""
+    """What is shown is what the codec makes of h*·y / (|h|² + N0), over the mean of |h|² / (|h|² + N0), at the mean SNR that the receiver sees."""
     channel = Rayleigh(12.0, coherence=coherence)
     link = LSCI(files["16qam"], layers=3)
     found = link.transmit(images, channel, seeds)
     codec = load_codec(files["16qam"])
     plan = codec.plan(images, 20 * USES[2])
-    output = channel(codec.send(images, torch.full((3,), 12.0), plan), seeds)
+    sent, gains = codec.send(images, torch.full((3,), 12.0), plan)
+    output = channel(sent, seeds)
     n0 = 10**-1.2
     power = [(h.abs() ** 2).mean() for h in output.gain]
-    equalised = [h.conj() * y / (h.abs() ** 2 + n0) for y, h in zip(output.received, output.gain)]
+    kept = [h.abs() ** 2 / (h.abs() ** 2 + n0) for h in output.gain]
+    equalised = [y / h * k / k.mean() for y, h, k in zip(output.received, output.gain, kept)]
     snr_db = torch.stack([10 * torch.log10(p / n0) for p in power])
-    expected = codec.receive(equalised, snr_db, plan, 60, 72)
+    expected = codec.receive(equalised, gains, snr_db, plan, 60, 72)
     assert (found.images - expected).abs().max() < 0.5 / 255 + 1e-3
     assert found.ledger.channel_uses.tolist() == [20 * USES[2]] * 3
 
@@ -190,7 +194,7 @@ def test_a_budget_beyond_all_layers_sends_all_layers(files, images, seeds):
         reception = link.transmit(images, AWGN(10), seeds)
         assert reception.info["mean_layers"] == [4, 4, 4]
         assert reception.ledger.channel_uses.tolist() == [20 * USES[3]] * 3
-        assert reception.ledger.side_bits.tolist() == [40] * 3
+        assert reception.ledger.side_bits.tolist() == [40 + 4 * 16] * 3
 
 
 def test_a_batch_gives_what_single_images_give(files, images, seeds):

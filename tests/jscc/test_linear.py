@@ -1,0 +1,53 @@
+"""Training begins with a linear code: principal components, and what is known is not lost by more layers."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_codecs import TINY, smooth_images
+from torch import nn
+
+from semcomm.jscc import linear
+from semcomm.jscc.disturbance import received
+from semcomm.jscc.lsci import LSCINetwork
+
+
+def fitted(images: torch.Tensor, **options) -> LSCINetwork:
+    """A network whose linear part alone speaks."""
+    torch.manual_seed(1)
+    network = LSCINetwork(**options).requires_grad_(False)
+    linear.fit(network, images, torch.Generator().manual_seed(2))
+    for piece in network.encoder["slices"]:
+        nn.init.zeros_(piece.head.weight), nn.init.zeros_(piece.head.bias)
+    nn.init.zeros_(network.decoder["base"].steps["4"][0].weight)
+    return network
+
+
+def error(network: LSCINetwork, images: torch.Tensor, layers: int, snr_db: float) -> float:
+    snr_db = torch.full((len(images),), snr_db)
+    plan = torch.full((len(images), *(s // network.stride for s in images.shape[2:])), layers, dtype=torch.uint8)
+    sent, gains = network.encode(images, snr_db, plan)
+    generator = torch.Generator().manual_seed(3)
+    arrived = [received(symbols, snr_db, torch.zeros(len(images), dtype=torch.bool), generator) for symbols in sent]
+    return ((network.decode(arrived, gains, snr_db, plan) - images) ** 2).mean().item()
+
+
+def test_one_layer_without_noise_is_principal_component_analysis():
+    images = smooth_images(24, 32, 48, seed=6)
+    options = {"layers": [[4, 4]], "widths": [6], "encoder_blocks": [1], "decoder_blocks": [1]}
+    network = fitted(images, constellation="analog", **options)
+    cells = images.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 48).double().numpy()
+    # the mean colour is known, not the mean of each pixel of a cell
+    centred = cells - cells.reshape(-1, 3, 16).mean((0, 2)).repeat(16)
+    singular = np.linalg.svd(centred, compute_uv=False)
+    assert error(network, images, 1, 80.0) == pytest.approx((singular[8:] ** 2).sum() / centred.size, rel=0.01)
+
+
+@pytest.mark.parametrize("constellation", ["analog", "qpsk", "16qam"])
+@pytest.mark.parametrize("snr_db", [0.0, 8.0, 20.0])
+def test_every_layer_helps_and_so_does_the_snr(constellation, snr_db):
+    images = smooth_images(48, 48, 48, seed=7)
+    network = fitted(images, **{**TINY, "constellation": constellation})
+    errors = [error(network, images, layers, snr_db) for layers in (1, 2, 3, 4)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[3] < 0.7 * errors[0] < 0.7 * images.var().item()
+    assert error(network, images, 4, snr_db + 5) < errors[3]
