@@ -103,7 +103,9 @@ class Codec:
             grids, gains = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
         pairs = [torch.complex(*grid.float().cpu().chunk(2, dim=1)).permute(0, 2, 3, 1) for grid in grids]
         there = [self.network.presence(plan, index)[:, 0] > 0 for index in range(len(grids))]
-        symbols = [torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))]
+        symbols = [
+            torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))
+        ]
         return symbols, torch.stack([gains_from(gain_bytes(one)) for one in gains])
 
     def receive(
@@ -165,7 +167,7 @@ class Codec:
 
 
 def gain_bytes(gains: Tensor) -> bytes:
-    """Return the gains of one image's layers [layers] as bytes, two for each: the logarithm (base 2) in half precision."""
+    """Return the gains of one image's layers [layers] as bytes, two for each: their log2 in half precision."""
     return gains.double().log2().cpu().numpy().astype("<f2").tobytes()
 
 
@@ -174,15 +176,19 @@ def gains_from(data: bytes) -> Tensor:
     return torch.from_numpy(np.exp2(np.frombuffer(data, "<f2").astype(np.float32)))
 
 
-def receivable(output: ChannelOutput) -> list[Tensor]:
-    """Return what the networks take: MMSE estimates of the symbols over the mean of their factors |h|² / (|h|² + N0).
+def receivable(output: ChannelOutput) -> tuple[list[Tensor], Tensor]:
+    """Return what the networks take: estimates of the symbols of each image, and their SNR in dB [B].
 
-    So symbols that faded count less, and all together as much as was sent; without fading it is what was received.
+    They are MMSE estimates over k, the mean of their factors |h|² / (|h|² + N0): symbols that faded count less, and all
+    together as much as was sent. What is not the symbols themselves has (1 - k) / k of their power, which mixing spreads
+    evenly; without fading that is N0, and the estimates are what was received.
     """
     if output.gain is None:
-        return output.received
-    estimates = []
+        return output.received, -10 * output.noise_variance.log10()
+    estimates, snr_db = [], []
     for estimate, h, n0 in zip(output.equalised(), output.gain, output.noise_variance):
-        power = h.abs() ** 2
-        estimates.append(estimate / (power / (power + n0)).mean())
-    return estimates
+        power = h.abs().double() ** 2
+        kept = (power / (power + n0)).mean().clamp_min(1e-12)
+        estimates.append(estimate / kept.float())
+        snr_db.append(10 * torch.log10(kept / (n0 / (power + n0)).mean()))
+    return estimates, torch.stack(snr_db).float()

@@ -64,7 +64,9 @@ def spread(grid: Tensor, present: Tensor, back: bool = False) -> Tensor:
         flat = symbols[:, there].flatten()
         if len(flat):
             turns = _turns(len(flat), grid.device)
-            flat = torch.fft.ifft(flat, norm="ortho") * turns.conj() if back else torch.fft.fft(flat * turns, norm="ortho")
+            flat = (
+                torch.fft.ifft(flat, norm="ortho") * turns.conj() if back else torch.fft.fft(flat * turns, norm="ortho")
+            )
         full = torch.zeros_like(symbols)
         full[:, there] = flat.view(len(symbols), -1)
         mixed.append(torch.cat([full.real, full.imag]))
@@ -72,7 +74,7 @@ def spread(grid: Tensor, present: Tensor, back: bool = False) -> Tensor:
 
 
 def normalised(values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Return values [B, 2c, h, w] with mean power 1 over the present symbols of each image; the factors [B, 1, 1, 1]."""
+    """Return values [B, 2c, h, w] of mean power 1 over each image's present symbols, and the factors [B, 1, 1, 1]."""
     values = values.float() * present
     uses = (present.sum((1, 2, 3), keepdim=True) * (values.shape[1] // 2)).clamp_min(1)
     factor = torch.rsqrt((values**2).sum((1, 2, 3), keepdim=True) / uses + 1e-12)

@@ -10,6 +10,8 @@ from semcomm.jscc.lsci import LSCINetwork
 
 SNR_DB = 8.0
 """For which the code is made."""
+SMALLEST = 1e-9
+"""Variance that a component is taken to have at least, where pictures are of one colour."""
 
 
 @torch.no_grad()
@@ -31,16 +33,18 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
         cells, lacking = (_cells(x, layer.stride) for x in (centred, centred - known))
         variance, components = torch.linalg.eigh(lacking.T @ lacking / len(lacking))
         variance, components = (x.flip(-1)[..., : 2 * layer.symbols] for x in (variance, components))
-        power = ((cells @ components) ** 2).mean(0)
+        power = ((cells @ components) ** 2).mean(0).clamp_min(SMALLEST)
         amplitude = power**-0.25 / (power**0.5).mean() ** 0.5
-        forward, back = ((c.T.view_as(ours.analysis.weight)) for c in (components * amplitude, components / amplitude))
+        forward, back = (c.T.view_as(ours.analysis.weight) for c in (components * amplitude, components / amplitude))
         ours.analysis.weight.copy_(forward)
         ours.analysis.bias.copy_(-(forward.sum((2, 3)) @ mean.double()))
         if theirs.expected is not None:
             theirs.expected.weight.copy_(forward)
             theirs.expected.bias.zero_()
         theirs.synthesis.weight.copy_(back)
-        theirs.log_variance.copy_((2 * variance * amplitude**2).log())  # of pairs, as noise is that of pairs
+        theirs.log_variance.copy_(
+            (2 * variance.clamp_min(SMALLEST) * amplitude**2).log()
+        )  # of pairs, as noise is that of pairs
         values = ours.analysis(images - 0.5)
         present = torch.ones_like(values[:, :1])
         sent, gain, _ = grids.emitted(values, present, snr_db, network.constellation)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
-from semcomm.jscc.blocks import Condition, GatedBlock, Stage, shuffled, unshuffled
+from semcomm.jscc.blocks import Condition, Stage, shuffled, unshuffled
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Task(Component, ABC):
         """Return the module to train, its weights drawn from torch's global generator, which the loop has seeded."""
 
     def begin(self, module: nn.Module) -> None:
-        """Set weights of what `build` made from the data, where they are not to be random, in a training from scratch."""
+        """Set those weights of what `build` made that come from the data; not called with `start_from`."""
 
     @abstractmethod
     def batch(self, size: int, progress: float, generator: torch.Generator) -> dict[str, Tensor]:

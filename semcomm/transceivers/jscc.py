@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log10
 from typing import ClassVar
 
 import torch
@@ -92,10 +91,10 @@ class _Learned(UsesWeights, Transceiver):
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)
-        snr_db = _effective_snr_db(output)
+        estimates, snr_db = receivable(output)
         plan = torch.stack([codec.plan_from(told.plan, told.height, told.width) for told in control])
         gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
-        images = codec.receive(receivable(output), gains, snr_db, plan, control[0].height, control[0].width)
+        images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in snr_db.tolist()]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
@@ -236,12 +235,3 @@ class DeepJSCC(_Learned):
 
 
 SHIPPED = {0.5: "deepjscc-6", 0.25: "deepjscc-12"}
-
-
-def _effective_snr_db(output: ChannelOutput) -> Tensor:
-    """Return what the receiver sees of the SNR per image [B]: the mean of its |h|² over N0; infinite without noise."""
-    values = []
-    for index, n0 in enumerate(output.noise_variance.tolist()):
-        gain = 1.0 if output.gain is None else float((output.gain[index].abs() ** 2).mean())
-        values.append(float("inf") if n0 == 0 else 10 * log10(max(gain, 1e-12) / n0))
-    return torch.tensor(values)

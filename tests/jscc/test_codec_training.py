@@ -118,8 +118,8 @@ def judged_again(codec, task) -> float:
     snr_db = torch.full((len(images),), 20.0)
     plan = torch.full((len(images), 16, 16), 3, dtype=torch.uint8)
     symbols, gains = codec.send(images, snr_db, plan)
-    output = AWGN(20.0)(symbols, seeds_of(images))
-    found = codec.receive(receivable(output), gains, snr_db, plan, 256, 256)
+    estimates, seen = receivable(AWGN(20.0)(symbols, seeds_of(images)))
+    found = codec.receive(estimates, gains, seen, plan, 256, 256)
     return (-10 * ((found - images) ** 2).mean((1, 2, 3)).log10()).mean().item()
 
 

@@ -112,7 +112,7 @@ def test_mixing_is_unitary_and_within_an_image():
     assert torch.allclose((mixed**2).sum((1, 2, 3)), (values**2).sum((1, 2, 3)), rtol=1e-4)
     assert torch.allclose(spread(mixed, present, back=True), values, atol=1e-4 * values.abs().max())
     assert torch.allclose(spread(values[2:], present[2:]), mixed[2:], atol=1e-5 * values.abs().max())
-    # one value alone is in every symbol with the same power; a smooth pattern has no peak, as it would have without turns
+    # one value alone is in every symbol with the same power; a smooth pattern has no peak
     one = torch.zeros(1, 2, 16, 16)
     one[0, 0, 3, 5] = 16
     power = (spread(one, torch.ones(1, 1, 16, 16)) ** 2).sum(1)
@@ -137,7 +137,7 @@ def test_analog_symbols_have_power_1_over_what_is_there_of_each_image(kind):
     present = torch.ones(3, 1, 9, 11)
     present[0, :, 4:] = 0
     present[2, :, :, ::2] = 0
-    symbols, gain, lacking = emitted(drawn(kind, (3, 6, 9, 11), 3), present, torch.zeros(3), "analog")
+    symbols, _, lacking = emitted(drawn(kind, (3, 6, 9, 11), 3), present, torch.zeros(3), "analog")
     for image in range(3):
         assert (pairs(symbols, present, image).abs() ** 2).mean().item() == pytest.approx(1, abs=1e-5)
     assert (symbols * (1 - present) == 0).all()

@@ -35,7 +35,7 @@ def in_a_sweep(sent: torch.Tensor, snr_db: list[float], faded: bool) -> torch.Te
     found = []
     for index, (x, snr) in enumerate(zip(sent, snr_db)):
         channel = Rayleigh(snr, coherence="symbol") if faded else AWGN(snr)
-        found += receivable(channel([x], [Seed(f"test/{index}")]))
+        found += receivable(channel([x], [Seed(f"test/{index}")]))[0]
     return torch.stack(found)
 
 
@@ -106,10 +106,24 @@ def test_what_a_receiver_takes_is_the_mmse_estimate_with_the_size_of_what_was_se
     x = torch.tensor([1 + 1j, -0.5j, 0.2], dtype=torch.complex64)
     seeds = [Seed("a"), Seed("b")]
     output = AWGN(3.0)([x, x], seeds)
-    for estimate, y in zip(receivable(output), output.received):
+    estimates, snr_db = receivable(output)
+    for estimate, y in zip(estimates, output.received):
         assert torch.equal(estimate, y)  # what one factor took away is given back
-    assert torch.equal(receivable(Noiseless()([x], seeds[:1]))[0], x)
+    assert snr_db.tolist() == pytest.approx([3.0, 3.0], abs=1e-5)
+    (estimate,), snr_db = receivable(Noiseless()([x], seeds[:1]))
+    assert torch.equal(estimate, x) and snr_db.tolist() == [torch.inf]
     output = Rayleigh(3.0, coherence=2)([x, x], seeds)
-    for estimate, y, h in zip(receivable(output), output.received, output.gain):
+    estimates, snr_db = receivable(output)
+    for estimate, y, h, snr in zip(estimates, output.received, output.gain, snr_db):
         kept = h.abs() ** 2 / (h.abs() ** 2 + 10**-0.3)
         assert torch.allclose(estimate, kept * y / h / kept.mean())
+        assert snr.item() == pytest.approx(10 * torch.log10(kept.mean() / (1 - kept.mean())).item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("channel", [AWGN(4.0), Rayleigh(4.0), Rayleigh(4.0, coherence="symbol")])
+def test_the_snr_that_the_receiver_is_told_is_that_of_its_estimates(sent, channel):
+    (estimate,), snr_db = receivable(channel([sent[0]], [Seed("snr")]))
+    error = (estimate - sent[0]).abs() ** 2
+    n0 = 10 ** (-snr_db.item() / 10)
+    assert error.mean().item() == pytest.approx(n0, rel=0.03)
+    assert ((estimate - sent[0]) * sent[0].conj()).real.mean().abs() < 0.02  # nothing of the symbols is in the error

@@ -151,7 +151,7 @@ def test_an_snr_that_is_told_wrong_or_not_at_all(files, images, seeds):
 
 @pytest.mark.parametrize("coherence", ["image", 50, "symbol"])
 def test_over_fading(files, images, seeds, coherence):
-    """What is shown is what the codec makes of h*·y / (|h|² + N0), over the mean of |h|² / (|h|² + N0), at the mean SNR that the receiver sees."""
+    """What is shown is what the codec makes of MMSE estimates of the size of what was sent, at the SNR they have."""
     channel = Rayleigh(12.0, coherence=coherence)
     link = LSCI(files["16qam"], layers=3)
     found = link.transmit(images, channel, seeds)
@@ -160,10 +160,9 @@ def test_over_fading(files, images, seeds, coherence):
     sent, gains = codec.send(images, torch.full((3,), 12.0), plan)
     output = channel(sent, seeds)
     n0 = 10**-1.2
-    power = [(h.abs() ** 2).mean() for h in output.gain]
     kept = [h.abs() ** 2 / (h.abs() ** 2 + n0) for h in output.gain]
     equalised = [y / h * k / k.mean() for y, h, k in zip(output.received, output.gain, kept)]
-    snr_db = torch.stack([10 * torch.log10(p / n0) for p in power])
+    snr_db = torch.stack([10 * torch.log10(k.mean() / (1 - k.mean())) for k in kept])
     expected = codec.receive(equalised, gains, snr_db, plan, 60, 72)
     assert (found.images - expected).abs().max() < 0.5 / 255 + 1e-3
     assert found.ledger.channel_uses.tolist() == [20 * USES[2]] * 3
