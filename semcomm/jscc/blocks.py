@@ -22,8 +22,7 @@ class Condition(nn.Module):
 class GatedBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; between them, gates in [0.5, 1.5] that follow the SNR.
 
-    Gates by the SNR are ADJSCC's (Xu et al. 2022, arXiv 2012.00533), without its pooling. `forward` returns the change
-    alone, so that a block can be left out where its slice is not there.
+    Gates by the SNR are ADJSCC's (Xu et al. 2022, arXiv 2012.00533), without its pooling.
     """
 
     def __init__(self, channels: int) -> None:
@@ -37,10 +36,10 @@ class GatedBlock(nn.Module):
             self.second.weight *= 0.3
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[B, C, h, w] and [B, SNR_FEATURES] -> the change [B, C, h, w]."""
+        """[B, C, h, w] and [B, SNR_FEATURES] -> [B, C, h, w]."""
         gate = 1 + 0.5 * torch.tanh(self.gate(condition))
         y = F.leaky_relu(self.first(x), 0.1, inplace=True) * gate[:, :, None, None].to(x.dtype)
-        return self.second(y)
+        return x + self.second(y)
 
 
 class Stage(nn.Module):
@@ -53,7 +52,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """[B, C, h, w] -> [B, C, h, w]."""
         for block in self.blocks:
-            x = x + block(x, condition)
+            x = block(x, condition)
         return x
 
 

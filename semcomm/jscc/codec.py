@@ -180,8 +180,8 @@ def receivable(output: ChannelOutput) -> tuple[list[Tensor], Tensor]:
     """Return what the networks take: estimates of the symbols of each image, and their SNR in dB [B].
 
     They are MMSE estimates over k, the mean of their factors |h|² / (|h|² + N0): symbols that faded count less, and all
-    together as much as was sent. What else is in them has (1 - k) / k of their power, which mixing spreads
-    evenly; without fading that is N0, and the estimates are what was received.
+    together as much as was sent. What else is in them has (1 - k) / k of their power, which mixing spreads evenly;
+    without fading that is N0, and the estimates are what was received.
     """
     if output.gain is None:
         return output.received, -10 * output.noise_variance.log10()

@@ -17,7 +17,7 @@ BITS_PER_SYMBOL: dict[str, int] = {"qpsk": 2, "16qam": 4, "64qam": 6}
 LOADS = (0.05, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
 """Factors of unit power that are tried before rounding; the first is for so few symbols that all may be at corners."""
 ROUNDING = {"analog": 0.0, "qpsk": 0.363, "16qam": 0.1, "64qam": 0.03}
-"""About the power of the noise that rounding adds to points."""
+"""About the power of the noise that rounding adds to points (tests compare it with what there is)."""
 TURNS = 1327217885
 """Odd, and near 2^31 times the golden ratio's fractional part."""
 
@@ -113,7 +113,7 @@ def emitted(values: Tensor, present: Tensor, snr_db: Tensor, name: str) -> tuple
     return points + kept * (mixed - fixed), kept * factor, lacking
 
 
-def rounding_noise(snr_db: Tensor, name: str) -> Tensor:
+def noise_with_rounding(snr_db: Tensor, name: str) -> Tensor:
     """Return the noise power of the channel and of rounding together, at points of power about 1, [B]."""
     return noise_variance(snr_db) + ROUNDING[name]
 

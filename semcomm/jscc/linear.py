@@ -28,23 +28,24 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
     centred = images - 0.5 - mean[:, None, None]
     known = torch.zeros_like(images)
     snr_db = torch.full((len(images),), SNR_DB)
-    noise = grids.rounding_noise(snr_db, network.constellation)[:, None, None, None]
+    noise = grids.noise_with_rounding(snr_db, network.constellation)[:, None, None, None]
     for layer, ours, theirs in zip(network.layers, network.encoder["slices"], network.decoder["slices"]):
         cells, lacking = (_cells(x, layer.stride) for x in (centred, centred - known))
         variance, components = torch.linalg.eigh(lacking.T @ lacking / len(lacking))
-        variance, components = (x.flip(-1)[..., : 2 * layer.symbols] for x in (variance, components))
+        chosen = torch.arange(2 * layer.symbols) % len(variance)  # a cell with more values than pixels sends some again
+        variance, components = (x.flip(-1)[..., chosen] for x in (variance, components))
         power = ((cells @ components) ** 2).mean(0).clamp_min(SMALLEST)
         amplitude = power**-0.25 / (power**0.5).mean() ** 0.5
-        forward, back = (c.T.view_as(ours.analysis.weight) for c in (components * amplitude, components / amplitude))
+        back = components / amplitude / chosen.bincount()[chosen]
+        forward, back = (c.T.view_as(ours.analysis.weight) for c in (components * amplitude, back))
         ours.analysis.weight.copy_(forward)
         ours.analysis.bias.copy_(-(forward.sum((2, 3)) @ mean.double()))
         if theirs.expected is not None:
             theirs.expected.weight.copy_(forward)
             theirs.expected.bias.zero_()
         theirs.synthesis.weight.copy_(back)
-        theirs.log_variance.copy_(
-            (2 * variance.clamp_min(SMALLEST) * amplitude**2).log()
-        )  # of pairs, as noise is that of pairs
+        pairs = 2 * variance.clamp_min(SMALLEST) * amplitude**2  # as the noise is that of pairs
+        theirs.log_variance.copy_(pairs.log())
         values = ours.analysis(images - 0.5)
         present = torch.ones_like(values[:, :1])
         sent, gain, _ = grids.emitted(values, present, snr_db, network.constellation)

@@ -253,9 +253,9 @@ class LSCINetwork(nn.Module):
         """
         base = self.decoder["base"]
         condition = base.condition(snr_db.clamp(*SNR_RANGE))
-        noise = grids.rounding_noise(snr_db, self.constellation)[:, None, None, None]
-        features, image = None, torch.zeros_like(plan[:, None], dtype=torch.float32)
-        image = image.expand(-1, 3, -1, -1).repeat_interleave(self.stride, 2).repeat_interleave(self.stride, 3)
+        noise = grids.noise_with_rounding(snr_db, self.constellation)[:, None, None, None]
+        height, width = (self.stride * side for side in plan.shape[1:])
+        features, image = None, plan.new_zeros(len(plan), 3, height, width, dtype=torch.float32)
         for stride, stage in base.stages.items():
             for index, received in enumerate(symbols):
                 if self.layers[index].stride == int(stride):

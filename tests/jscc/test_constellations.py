@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from semcomm import QAM
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.constellation import checked, emitted, nearest, rounding_noise, spread
+from semcomm.jscc.constellation import checked, emitted, nearest, noise_with_rounding, spread
 from semcomm.jscc.lsci import LSCINetwork
 
 QAMS = ["qpsk", "16qam", "64qam"]
@@ -100,7 +100,7 @@ def test_the_noise_that_a_receiver_reckons_with_is_about_what_there_is(name):
     snr_db = torch.tensor([-2.0, 10.0, 20.0])
     _, gain, lacking = emitted(values, present, snr_db, name)
     found = 10 ** (-snr_db / 10) + gain.flatten() ** 2 * (lacking**2).sum((1, 2, 3)) / 1600 / 8
-    assert rounding_noise(snr_db, name).tolist() == pytest.approx(found.tolist(), rel=0.35)
+    assert noise_with_rounding(snr_db, name).tolist() == pytest.approx(found.tolist(), rel=0.35)
 
 
 def test_mixing_is_unitary_and_within_an_image():

@@ -42,6 +42,14 @@ def test_one_layer_without_noise_is_principal_component_analysis():
     assert error(network, images, 1, 80.0) == pytest.approx((singular[8:] ** 2).sum() / centred.size, rel=0.01)
 
 
+def test_a_cell_with_more_values_than_pixels_sends_some_again():
+    images = smooth_images(24, 32, 48, seed=6)
+    options = {"widths": [6], "encoder_blocks": [1], "decoder_blocks": [1], "constellation": "analog"}
+    errors = [error(fitted(images, layers=[[4, symbols]], **options), images, 1, 40.0) for symbols in (16, 24, 36)]
+    assert errors[0] > errors[1] > errors[2] * 0.9
+    assert errors[2] < 0.01 * images.var().item()
+
+
 @pytest.mark.parametrize("constellation", ["analog", "qpsk", "16qam"])
 @pytest.mark.parametrize("snr_db", [0.0, 8.0, 20.0])
 def test_every_layer_helps_and_so_does_the_snr(constellation, snr_db):
