@@ -66,3 +66,25 @@ def shuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Se
     """Return what takes [B, channels_in, h, w] to [B, channels, h·factor, w·factor]."""
     convolution = nn.Conv2d(channels_in, channels * factor**2, kernel, 1, kernel // 2)
     return nn.Sequential(convolution, nn.PixelShuffle(factor))
+
+
+class Analysis(nn.Conv2d):
+    """A convolution whose windows lie side by side, each a cell of stride x stride pixels: one product of matrices."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__(channels_in, channels, stride, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, h·stride, w·stride] -> [B, channels, h, w]."""
+        return F.conv2d(F.pixel_unshuffle(x, self.stride[0]), self.weight.flatten(1)[..., None, None], self.bias)
+
+
+class Synthesis(nn.ConvTranspose2d):
+    """The transpose of an `Analysis`."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__(channels_in, channels, stride, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels_in, h, w] -> [B, channels, h·stride, w·stride]."""
+        return F.pixel_shuffle(F.conv2d(x, self.weight.flatten(1).T[..., None, None]), self.stride[0])

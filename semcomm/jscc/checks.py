@@ -47,7 +47,7 @@ def figure(codec: Codec, images: list[torch.Tensor], layers: int, snr_db: float,
         told = torch.tensor([float(snr_db)])
         plan = codec.plan(image, codec.uses_of(image, layers), allocation)
         symbols, gains = codec.send(image, told, plan)
-        estimates, seen = receivable(AWGN(float(snr_db))(symbols, seeds_of(image)))
+        estimates, seen = receivable(AWGN(float(snr_db))(symbols, seeds_of(image)), codec.network.constellation)
         arrived = quantise(codec.receive(estimates, gains, seen, plan, *image.shape[2:]))
         values.append(-10 * torch.log10(((arrived - image) ** 2).mean()).item())
     return round(mean(values), 3)

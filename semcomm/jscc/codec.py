@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError, ImageError, RateError
+from semcomm.jscc import constellation as grids
 from semcomm.jscc import plans
 from semcomm.jscc.allocation import activity, planned
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
@@ -114,9 +115,9 @@ class Codec:
         """Return images [B, 3, height, width] in [0, 1].
 
         Args:
-            symbols: equalised, `complex64` [k] for each image, as `receivable` gives them.
+            symbols: estimates, `complex64` [k] for each image, as `receivable` gives them.
             gains: of the layers [B, layers], as sent.
-            snr_db: what the receiver knows [B].
+            snr_db: of the estimates [B].
             plan: layers of each block [B, h, w], as sent.
             height: of the images.
             width: of the images.
@@ -176,19 +177,26 @@ def gains_from(data: bytes) -> Tensor:
     return torch.from_numpy(np.exp2(np.frombuffer(data, "<f2").astype(np.float32)))
 
 
-def receivable(output: ChannelOutput) -> tuple[list[Tensor], Tensor]:
-    """Return what the networks take: estimates of the symbols of each image, and their SNR in dB [B].
+def receivable(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
+    """Return what the networks take: estimates of the mixed values of each image, and their SNR in dB [B].
 
-    They are MMSE estimates over k, the mean of their factors |h|² / (|h|² + N0): symbols that faded count less, and all
-    together as much as was sent. What else is in them has (1 - k) / k of their power, which mixing spreads evenly;
-    without fading that is N0, and the estimates are what was received.
+    They are conditional means (`semcomm.jscc.constellation.estimated`) over their mean share, so that symbols that
+    faded count less, and all together as much as was sent. What else is in them, rounding included, is spread evenly
+    by unmixing. Of analog symbols without fading they are what was received.
+
+    Args:
+        output: of a channel.
+        name: of the constellation.
     """
-    if output.gain is None:
-        return output.received, -10 * output.noise_variance.log10()
     estimates, snr_db = [], []
-    for estimate, h, n0 in zip(output.equalised(), output.gain, output.noise_variance):
-        power = h.abs().double() ** 2
-        kept = (power / (power + n0)).mean().clamp_min(1e-12)
-        estimates.append(estimate / kept.float())
-        snr_db.append(10 * torch.log10(kept / (n0 / (power + n0)).mean()))
+    gains = [None] * len(output.received) if output.gain is None else output.gain
+    for symbols, h, n0 in zip(output.received, gains, output.noise_variance.double()):
+        noise = n0.expand(len(symbols)).float()
+        if h is not None:
+            symbols = symbols / torch.where(h == 0, 1, h)
+            noise = noise / (h.abs() ** 2).clamp_min(1e-12)
+        parts = grids.estimated(torch.view_as_real(symbols.to(torch.complex64)), noise[:, None], name)
+        share = grids.share_of(noise, name).double().mean()
+        estimates.append(torch.view_as_complex(parts) / share.float())
+        snr_db.append(10 * torch.log10(share / (1 - share)))
     return estimates, torch.stack(snr_db).float()

@@ -3,21 +3,24 @@
 Symbols are kept as pairs of real channels here, `float32` [B, 2c, h, w]: the first c are in phase, the rest quadrature.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
 from math import pi, sqrt
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 
 Name = Literal["analog", "qpsk", "16qam", "64qam"]
 BITS_PER_SYMBOL: dict[str, int] = {"qpsk": 2, "16qam": 4, "64qam": 6}
-LOADS = (0.05, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
-"""Factors of unit power that are tried before rounding; the first is for so few symbols that all may be at corners."""
-ROUNDING = {"analog": 0.0, "qpsk": 0.363, "16qam": 0.1, "64qam": 0.03}
-"""About the power of the noise that rounding adds to points (tests compare it with what there is)."""
+LOAD = {"qpsk": 1.0, "16qam": 1.25, "64qam": 0.95}
+"""Factor of values of unit power before they are rounded: the points then have most of the power that they may have."""
+SMALLER = (1.0, 0.95, 0.9, 0.8, 0.6, 0.3, 0.05)
+"""What the load is multiplied with until the points' power is at most 1; with the last, no point is at a corner."""
+LEAST_NOISE, MOST_NOISE = 1e-6, 1e6
+"""Noise power, to unit power of symbols, that an estimate reckons with."""
 TURNS = 1327217885
 """Odd, and near 2^31 times the golden ratio's fractional part."""
 
@@ -81,57 +84,135 @@ def normalised(values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     return values * factor, factor
 
 
-def emitted(values: Tensor, present: Tensor, snr_db: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the symbols that are sent for a network's `values`, their gains, and what a receiver would still lack.
+def emitted(values: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the symbols that are sent for a network's `values`, their gains, and the values as far as symbols tell.
 
     Symbols are values of mean power 1 over the present positions of each image, mixed (`spread`) and, for a
-    constellation, rounded to its nearest points: at the scale that leaves the least noise beside the channel's, with a
-    mean power of the points of at most 1. Forwards they are exactly on the grid. By Bussgang's theorem the points are
-    the mixed values times a gain, and noise that is not correlated with them; backwards only the gain is seen.
-
-    `symbols`, unmixed and divided by the gain, are the values and noise. What is lacking is that noise before the
-    channel adds to it, without gradient; zero for `analog`.
+    constellation, rounded to its nearest points, whose mean power is at most 1. Forwards they are exactly on the grid;
+    by Bussgang's theorem the points are a factor times the mixed values, and noise that is not correlated with them:
+    backwards only that factor is seen.
 
     Args:
         values: [B, 2c, h, w].
         present: 0 or 1, [B, 1, h, w].
-        snr_db: that the transmitter knows, [B].
         name: of the constellation.
 
     Returns:
-        [B, 2c, h, w], [B, 1, 1, 1] and [B, 2c, h, w].
+        Symbols [B, 2c, h, w]; gains [B, 1, 1, 1]: `estimated` symbols, unmixed and divided by them, are values and
+        noise; and what they are where the channel adds none, [B, 2c, h, w], whose gradient passes to `values`.
     """
     unit, factor = normalised(values, present)
     mixed = spread(unit, present)
     if name == "analog":
-        return mixed, factor, torch.zeros_like(unit)
+        return mixed, factor, values.float() * present
     fixed = mixed.detach()
-    points = nearest(fixed * _load(fixed, present, snr_db, name), name) * present
-    kept = (points * fixed).sum((1, 2, 3), keepdim=True) / (fixed**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
-    kept = kept.clamp_min(1e-3)  # where there are no values at all
-    lacking = (unit.detach() - spread(points, present, back=True) / kept) / factor.detach()
-    return points + kept * (mixed - fixed), kept * factor, lacking
+    points, smaller = _rounded(fixed, present, name)
+    gain = factor * smaller
+    none = torch.zeros_like(gain)
+    told = spread(estimated(points, none, name) / share_of(none, name) * present, present, back=True) / gain
+    values = values.float() * present
+    return points + _axis(name, mixed.device).kept * (mixed - fixed), gain, told.detach() + values - values.detach()
 
 
-def noise_with_rounding(snr_db: Tensor, name: str) -> Tensor:
-    """Return the noise power of the channel and of rounding together, at points of power about 1, [B]."""
-    return noise_variance(snr_db) + ROUNDING[name]
+def estimated(symbols: Tensor, noise_variance: Tensor, name: str) -> Tensor:
+    """Return the conditional means of mixed values, which are Gaussian of unit power, when `symbols` arrive.
+
+    Args:
+        symbols: equalised and not biased, real parts or imaginary parts or both.
+        noise_variance: of both parts of these symbols together, to be broadcast.
+        name: of the constellation.
+    """
+    noise = noise_variance.clamp(LEAST_NOISE, MOST_NOISE)
+    if name == "analog":
+        return symbols / (1 + noise)
+    axis = _axis(name, symbols.device)
+    likely = (axis.log_probability - (symbols[..., None] - axis.levels) ** 2 / noise[..., None]).softmax(-1)
+    return likely @ axis.centroids
+
+
+def share_of(noise_variance: Tensor, name: str) -> Tensor:
+    """Return the share of the values that their conditional means are, any shape.
+
+    The rest of the means is noise that is not correlated with the values, of `share - share²` of their power: they are
+    worth an SNR of `share / (1 - share)`, rounding included.
+    """
+    noise = noise_variance.clamp(LEAST_NOISE, MOST_NOISE)
+    if name == "analog":
+        return 1 / (1 + noise)
+    shares = _axis(name, noise.device).shares
+    place = ((10 * noise.log10() - TABLE_DB[0]) / TABLE_STEP_DB).to(shares.dtype)
+    below = place.floor().clamp(0, len(shares) - 2).long()
+    return torch.lerp(shares[below], shares[below + 1], (place - below).clamp(0, 1))
+
+
+def snr_of_estimates(snr_db: Tensor, name: str) -> Tensor:
+    """Return the SNR in dB, rounding included, of what is `estimated` over AWGN of `snr_db`, any shape."""
+    share = share_of(10 ** (-snr_db / 10), name)
+    return 10 * torch.log10(share / (1 - share))
+
+
+def passed(noisy: Tensor, noise_variance: Tensor, name: str) -> Tensor:
+    """Return 0, whose gradient to `noisy` is that of its estimate, as if points had not been rounded nor estimated."""
+    if name == "analog":
+        return torch.zeros_like(noisy)
+    return (noisy - noisy.detach()) / _axis(name, noisy.device).kept * share_of(noise_variance, name)
+
+
+TABLE_DB, TABLE_STEP_DB = (-60.0, 40.0), 0.25
+"""Noise powers in dB for which shares are tabled."""
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a constellation, and Gaussian values of variance 1/2 that are rounded to its levels.
+
+    Attributes:
+        levels: [n].
+        log_probability: of each level [n].
+        centroids: mean of the values that are rounded to each level [n].
+        shares: of the values in their conditional mean, for the noise powers of the table.
+        kept: by Bussgang's theorem, the factor of the values in the levels.
+    """
+
+    levels: Tensor
+    log_probability: Tensor
+    centroids: Tensor
+    shares: Tensor
+    kept: float
+
+
+@lru_cache
+@torch.inference_mode(False)  # as what it returns is kept
+def _axis(name: str, device: torch.device) -> _Axis:
+    divisor, count = levels(name)
+    grid = (2 * torch.arange(count, dtype=torch.float64) - (count - 1)) / divisor
+    normal = torch.distributions.Normal(0.0, 1.0)
+    borders = (grid[1:] + grid[:-1]) / 2 / LOAD[name] * sqrt(2)
+    zero = torch.zeros(1, dtype=torch.float64)
+    probability = torch.cat([zero, normal.cdf(borders), zero + 1]).diff()
+    density = torch.cat([zero, normal.log_prob(borders).exp(), zero])
+    centroids = -density.diff() / probability / sqrt(2)
+    noise = 10 ** (torch.arange(TABLE_DB[0], TABLE_DB[1] + TABLE_STEP_DB / 2, TABLE_STEP_DB).double() / 10)
+    steps = torch.linspace(-6, 6, 241, dtype=torch.float64)  # of the noise, in standard deviations
+    weights = normal.log_prob(steps).exp()
+    arriving = grid + (noise[:, None, None] / 2).sqrt() * steps[:, None]  # [noise, step, level sent]
+    likely = (probability.log() - (arriving[..., None] - grid) ** 2 / noise[:, None, None, None]).softmax(-1)
+    power = ((likely @ centroids) ** 2 @ probability) @ (weights / weights.sum())
+    kept = float(2 * (grid * centroids) @ probability)
+    tables = (x.float().to(device) for x in (grid, probability.log(), centroids, 2 * power))
+    return _Axis(*tables, kept)
 
 
 @torch.no_grad()
-def _load(unit: Tensor, present: Tensor, snr_db: Tensor, name: str) -> Tensor:
-    """Return the factor for each image [B, 1, 1, 1] whose points correlate best with the values after the channel."""
-    total = (unit**2).sum((1, 2, 3)).clamp_min(1e-12)
-    uses = (present.sum((1, 2, 3)) * (unit.shape[1] // 2)).clamp_min(1)
-    n0 = noise_variance(snr_db).to(unit.device)
-    best, found = torch.full_like(total, -1.0), torch.full_like(total, LOADS[0])
-    for load in LOADS:
-        points = nearest(unit * load, name) * present
-        power = (points**2).sum((1, 2, 3)) / uses
-        correlation = (points * unit).sum((1, 2, 3)) ** 2 / (total * uses * (power + n0))
-        better = (correlation > best) & (power <= 1 + 1e-6)
-        best, found = torch.where(better, correlation, best), torch.where(better, load, found)
-    return found[:, None, None, None]
+def _rounded(unit: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Return the points for mixed values of unit power, and by which factors [B, 1, 1, 1] their load was smaller."""
+    uses = (present.sum((1, 2, 3), keepdim=True) * (unit.shape[1] // 2)).clamp_min(1)
+    points, found = torch.zeros_like(unit), torch.zeros_like(uses)
+    for smaller in SMALLER:
+        tried = nearest(unit * (LOAD[name] * smaller), name) * present
+        fits = (found == 0) & ((tried**2).sum((1, 2, 3), keepdim=True) <= uses * (1 + 1e-6))
+        points, found = torch.where(fits, tried, points), torch.where(fits, smaller, found)
+    return points, found
 
 
 def _turns(count: int, device: torch.device) -> Tensor:

@@ -1,59 +1,137 @@
 """Where LSCI's training begins: a linear code for its layers, one after another, read by a Kalman filter."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from semcomm.channels import noise_variance
 from semcomm.jscc import constellation as grids
 from semcomm.jscc.disturbance import received
-from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.lsci import STEPS_DB, LSCINetwork
 
-SNR_DB = 8.0
+SNR_DB = 7.0
 """For which the code is made."""
-SMALLEST = 1e-9
-"""Variance that a component is taken to have at least, where pictures are of one colour."""
+SMALLEST = 1e-4
+"""Share of the mean variance that every direction has at least, so that no weight grows without need."""
+LEAST_POWER = 0.03
+"""Share of the mean power that every component gets at least."""
 
 
 @torch.no_grad()
 def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> None:
     """Set the linear transforms of all slices for images like `images` [B, 3, H, W].
 
-    A layer sends the principal components of what a receiver of the layers before it still lacks, noise included; the
-    amplitudes share out power as is best for Gaussian components over one noisy channel (Lee and Petersen, IEEE Trans.
-    Commun. 24(12), 1976, where the noise is small).
+    A layer's transmitter sees the image z1 and what it foresees a receiver to lack of it, z2. It sends the components
+    a·z that tell most of what the receiver does lack: whose |cov(lacking, a·z)|² is the largest against a·z's own
+    variance, given what the receiver has, and the noise that comes with sending it; with the powers that are best for
+    them over one noisy channel.
     """
     mean = images.mean((0, 2, 3)) - 0.5
     last = network.decoder["base"].steps[str(min(network.widths))][0]
     last.bias.copy_(mean.repeat_interleave(min(network.widths) ** 2))
     centred = images - 0.5 - mean[:, None, None]
-    known = torch.zeros_like(images)
-    snr_db = torch.full((len(images),), SNR_DB)
-    noise = grids.noise_with_rounding(snr_db, network.constellation)[:, None, None, None]
+    trips = [_Trip(torch.full((len(images),), x), centred) for x in (*STEPS_DB, SNR_DB)]
+    name = network.constellation
     for layer, ours, theirs in zip(network.layers, network.encoder["slices"], network.decoder["slices"]):
-        cells, lacking = (_cells(x, layer.stride) for x in (centred, centred - known))
-        variance, components = torch.linalg.eigh(lacking.T @ lacking / len(lacking))
-        chosen = torch.arange(2 * layer.symbols) % len(variance)  # a cell with more values than pixels sends some again
-        variance, components = (x.flip(-1)[..., chosen] for x in (variance, components))
-        power = ((cells @ components) ** 2).mean(0).clamp_min(SMALLEST)
-        amplitude = power**-0.25 / (power**0.5).mean() ** 0.5
-        back = components / amplitude / chosen.bincount()[chosen]
-        forward, back = (c.T.view_as(ours.analysis.weight) for c in (components * amplitude, back))
-        ours.analysis.weight.copy_(forward)
-        ours.analysis.bias.copy_(-(forward.sum((2, 3)) @ mean.double()))
+        seen, lacking, there = trips[-1].cells(ours.analysis)
+        unknown = seen - there @ _regression(there, seen)
+        noise = noise_variance(grids.snr_of_estimates(torch.tensor(SNR_DB), name))
+        components = _components(seen, unknown, lacking, noise, 2 * layer.symbols)
+        ours.analysis.weight.copy_(components.T.view_as(ours.analysis.weight))
+        shift = components.view(-1, 3, layer.stride**2, 2 * layer.symbols).sum((0, 2)).T @ mean.double()
+        ours.analysis.bias.copy_(-shift)
+        steps = []
+        for trip in trips[:2]:
+            seen, lacking, there = trip.cells(ours.analysis)
+            expected = _regression(there, seen @ components)
+            steps.append((expected, 2 * (seen @ components - there @ expected).var(0)))  # twice: noise is that of pairs
         if theirs.expected is not None:
-            theirs.expected.weight.copy_(forward)
+            theirs.expected.weight.copy_(torch.cat([x.T for x, _ in steps]).view_as(theirs.expected.weight))
             theirs.expected.bias.zero_()
-        theirs.synthesis.weight.copy_(back)
-        pairs = 2 * variance.clamp_min(SMALLEST) * amplitude**2  # as the noise is that of pairs
-        theirs.log_variance.copy_(pairs.log())
-        values = ours.analysis(images - 0.5)
+        theirs.log_variance.copy_(torch.cat([x for _, x in steps]).clamp_min(1e-9).log())
+        heard = [trip.heard(network, ours.analysis, generator) for trip in trips]
+        half = 2 * layer.symbols
+        for part, trip, (arrived, _, rest) in zip((slice(half), slice(half, None)), trips, heard):
+            news = theirs.news(arrived, *rest, trip.known)[:, part].permute(0, 2, 3, 1).flatten(0, 2).double()
+            back = _regression(news, trip.cells(ours.analysis)[1])
+            theirs.synthesis.weight[part].copy_(back.view_as(theirs.synthesis.weight[part]))
+        for trip, (arrived, told, rest) in zip(trips, heard):
+            trip.known = theirs.image(arrived, *rest, trip.known)
+            trip.foreseen = theirs.image(told, *rest, trip.foreseen)
+
+
+class _Trip:
+    """Images on their way over a channel of one SNR, [B, 3, H, W], around 0."""
+
+    def __init__(self, snr_db: Tensor, images: Tensor) -> None:
+        self.snr_db, self.images = snr_db, images
+        self.known, self.foreseen = torch.zeros_like(images), torch.zeros_like(images)
+
+    def seen(self, channels: int) -> Tensor:
+        """Return what the transmitter looks at: the images, and what it foresees to be lacking."""
+        return torch.cat([self.images, self.images - self.foreseen], 1)[:, :channels]
+
+    def cells(self, ours: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the transmitter sees of each cell, what the receiver lacks, and what it has."""
+        seen = self.seen(ours.in_channels)
+        return tuple(_cells(x, ours.stride[0]) for x in (seen, self.images - self.known, self.known))
+
+    def heard(self, network: LSCINetwork, ours: nn.Conv2d, generator: torch.Generator) -> tuple[Tensor, Tensor, tuple]:
+        """Return the next layer's values as they arrive, as they are foreseen, and what else a step takes."""
+        values = F.conv2d(self.seen(ours.in_channels), ours.weight, stride=ours.stride)
         present = torch.ones_like(values[:, :1])
-        sent, gain, _ = grids.emitted(values, present, snr_db, network.constellation)
-        arrived = received(sent, snr_db, torch.zeros(len(images), dtype=torch.bool), generator)
-        arrived = grids.spread(arrived, present, back=True) / gain
-        known = theirs(arrived, noise / gain**2, present, known)[1]
+        sent, gain, told = grids.emitted(values, present, network.constellation)
+        unfaded = torch.zeros(len(values), dtype=torch.bool)
+        estimates, snr_db = received(sent, self.snr_db, unfaded, network.constellation, generator)
+        arrived = grids.spread(estimates, present, back=True) / gain
+        noise = noise_variance(snr_db)[:, None, None, None] / gain**2
+        return arrived, told, (noise, network.high(snr_db), present)
+
+
+def _components(seen: Tensor, news: Tensor, lacking: Tensor, noise: Tensor, count: int) -> Tensor:
+    """Return what to send of what is seen, [seen, count], in the order of its worth.
+
+    Args:
+        seen: by the transmitter, [cells, seen].
+        news: what the receiver does not expect of it, likewise.
+        lacking: what it lacks of the pixels, [cells, pixels].
+        noise: power, to unit power of what is sent.
+        count: how many.
+    """
+    power = seen.T @ seen / len(seen)
+    variance = news.T @ news / len(news)
+    shared = news.T @ lacking / len(news)
+    cost = variance + noise * power
+    cost += SMALLEST * cost.diagonal().mean() * torch.eye(len(cost), dtype=cost.dtype)
+    root = torch.linalg.cholesky(cost)
+    worth = torch.linalg.solve_triangular(root, shared, upper=False)
+    _, found = torch.linalg.eigh(worth @ worth.T)
+    components = torch.linalg.solve_triangular(root.T, found.flip(1), upper=True)
+    # with as many values as pixels all is told, and some is sent again
+    components = components[:, torch.arange(count) % lacking.shape[1]]
+    components /= ((power @ components) * components).sum(0).clamp_min(1e-12).sqrt()
+    worth = ((shared.T @ components) ** 2).sum(0)
+    own = ((variance @ components) * components).sum(0)
+    return components * _powers(worth, own, noise).sqrt()
+
+
+def _powers(worth: Tensor, own: Tensor, noise: Tensor) -> Tensor:
+    """Return the powers q, 1 in the mean, that make the sum of worth·q / (own·q + noise) the largest."""
+    low, high = worth.new_tensor(-40.0), worth.new_tensor(40.0)
+    for _ in range(100):
+        price = (low + high) / 2
+        powers = (((worth * noise).sqrt() * torch.exp(-price) - noise) / own.clamp_min(1e-12)).clamp_min(LEAST_POWER)
+        low, high = (price, high) if powers.mean() > 1 else (low, price)
+    return powers
+
+
+def _regression(given: Tensor, wanted: Tensor) -> Tensor:
+    """Return the matrix that makes the best of `given` [n, a] for `wanted` [n, b], [a, b]."""
+    own = given.T @ given / len(given)
+    own += (SMALLEST * own.diagonal().mean() + 1e-12) * torch.eye(len(own), dtype=own.dtype)
+    return torch.linalg.solve(own, given.T @ wanted / len(given))
 
 
 def _cells(images: Tensor, stride: int) -> Tensor:
-    """[B, 3, H, W] -> the pixels of each cell of stride x stride, `float64` [cells, 3·stride²]."""
+    """[B, C, H, W] -> the pixels of each cell of stride x stride, `float64` [cells, C·stride²]."""
     return F.pixel_unshuffle(images, stride).permute(0, 2, 3, 1).flatten(0, 2).double()

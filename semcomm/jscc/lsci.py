@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
-from semcomm.jscc.blocks import Condition, Stage, shuffled, unshuffled
+from semcomm.jscc.blocks import Analysis, Condition, Stage, Synthesis, shuffled, unshuffled
 
 
 @dataclass(frozen=True)
@@ -38,68 +39,83 @@ LATER = 0.1
 """Factor of the weights through which the networks reach symbols and images, at first: linear transforms go before."""
 SNR_RANGE = (-2.0, 20.0)
 """In dB; what the networks are trained for. A higher SNR is told to them as the highest of these."""
+STEPS_DB = (2.0, 12.0)
+"""SNRs of the channel at which the step for a low one and that for a high one are taken alone."""
+ESTIMATES_RANGE = (-5.0, 20.0)
+"""The same of the estimates, which rounding made worse."""
 
 
 class EncoderSlice(nn.Module):
-    """From an image, features at the layer's stride and what earlier symbols left, to this layer's values.
+    """From an image, its features at the layer's stride and what a receiver will have of it, to this layer's values.
 
-    A linear transform of the pixels of each cell (`semcomm.jscc.linear` begins it) stands beside the network.
+    A linear transform of the pixels of each cell (`semcomm.jscc.linear` begins it) stands beside the network. What is
+    foreseen includes the rounding of earlier layers' symbols: this layer's can tell what theirs could not.
 
     Args:
         layer: whose values these are.
-        before: the layer before it; None for the base.
-        widths: channels of the features at each stride.
+        width: channels of the features.
+        first: whether nothing is foreseen yet.
     """
 
-    def __init__(self, layer: Layer, before: Layer | None, widths: dict[int, int]) -> None:
+    def __init__(self, layer: Layer, width: int, first: bool) -> None:
         super().__init__()
-        width = widths[layer.stride]
-        self.analysis = nn.Conv2d(3, 2 * layer.symbols, layer.stride, layer.stride)
+        self.analysis = Analysis(3 if first else 6, 2 * layer.symbols, layer.stride)
+        self.look = None if first else Analysis(3, width, layer.stride)
         self.head = nn.Conv2d(width, 2 * layer.symbols, 3, 1, 1)
         with torch.no_grad():
             self.head.weight *= LATER
-        self.read = self.carry = None
-        if before:
-            self.read = nn.Conv2d(2 * before.symbols, widths[before.stride], 3, 1, 1)
-            if before.stride > layer.stride:
-                self.carry = shuffled(widths[before.stride], width, before.stride // layer.stride, 1)
-            for weights in (*self.read.parameters(), *([] if self.carry is None else [self.carry[0].bias])):
-                nn.init.zeros_(weights)  # it begins by sending nothing of them
+            for weights in [] if first else self.look.parameters():
+                weights.zero_()
 
-    def noted(self, left: Tensor, notes: Tensor | None) -> Tensor:
-        """Return notes of all that is left so far, [B, width, h, w].
-
-        Args:
-            left: by the layer before, [B, 2·symbols, h', w'] on its grid.
-            notes: of the layers before that one, on its grid too; None where there are none.
-        """
-        read = self.read(left) if notes is None else notes + self.read(left)
-        return read if self.carry is None else self.carry(read)
-
-    def forward(self, images: Tensor, features: Tensor, notes: Tensor | None) -> Tensor:
-        """[B, 3, H, W] around 0 and [B, width, h, w] twice -> [B, 2·symbols, h, w]."""
-        return self.analysis(images) + self.head(features if notes is None else features + notes)
+    def forward(self, images: Tensor, features: Tensor, foreseen: Tensor) -> Tensor:
+        """[B, 3, H, W] around 0, [B, width, h, w] and [B, 3, H, W] -> [B, 2·symbols, h, w]."""
+        if self.look is None:
+            return self.analysis(images) + self.head(features)
+        lacking = images - foreseen
+        return self.analysis(torch.cat([images, lacking], 1)) + self.head(features + self.look(lacking))
 
 
 class DecoderSlice(nn.Module):
     """What a layer's values say beyond what is known: a change of the features at its stride, and one of the image.
 
     A step of a Kalman filter, with all of its matrices learned: the values are compared with what the image so far lets
-    expect, and each difference weighs λ / (λ + noise), where λ is its variance.
+    expect, and each difference weighs λ / (λ + noise), where λ is its variance. There are two such steps, for a low SNR
+    and a high one; in between, both are taken in part. The transmitter takes the same step with the values that noise
+    does not change, and so foresees the image.
     """
 
     def __init__(self, layer: Layer, width: int, first: bool) -> None:
         super().__init__()
-        self.expected = None if first else nn.Conv2d(3, 2 * layer.symbols, layer.stride, layer.stride)
-        self.log_variance = nn.Parameter(torch.zeros(2 * layer.symbols))
-        self.synthesis = nn.ConvTranspose2d(2 * layer.symbols, 3, layer.stride, layer.stride, bias=False)
-        self.join = nn.Conv2d(2 * layer.symbols, width, 3, 1, 1)
+        self.expected = None if first else Analysis(3, 4 * layer.symbols, layer.stride)
+        self.log_variance = nn.Parameter(torch.zeros(4 * layer.symbols))
+        self.synthesis = Synthesis(4 * layer.symbols, 3, layer.stride)
+        self.join = nn.Conv2d(4 * layer.symbols, width, 3, 1, 1)
 
-    def forward(self, values: Tensor, noise: Tensor, present: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Values [B, 2·symbols, h, w], noise power [B, 1, 1, 1], presence, image so far -> features, image."""
-        weight = torch.sigmoid(self.log_variance[:, None, None] - noise.log())
-        news = present * weight * (values if self.expected is None else values - self.expected(image))
+    def news(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor) -> Tensor:
+        """Return weighted differences for the low and the high SNR, [B, 4·symbols, h, w].
+
+        Args:
+            values: [B, 2·symbols, h, w].
+            noise: power of a pair, [B, 1, 1, 1].
+            high: how much of the step for a high SNR is taken, [B, 1, 1, 1].
+            present: 0 or 1, [B, 1, h, w].
+            image: so far, [B, 3, H, W].
+        """
+        share = torch.cat([1 - high, high], 1).repeat_interleave(values.shape[1], 1)
+        weight = share * torch.sigmoid(self.log_variance[:, None, None] - noise.log())
+        values = values.repeat(1, 2, 1, 1)
+        return present * weight * (values if self.expected is None else values - self.expected(image))
+
+    def forward(
+        self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `news` -> features [B, width, h, w], image."""
+        news = self.news(values, noise, high, present, image)
         return present * self.join(news), image + self.synthesis(news)
+
+    def image(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor) -> Tensor:
+        """As `news` -> image."""
+        return image + self.synthesis(self.news(values, noise, high, present, image))
 
 
 class Encoder(nn.Module):
@@ -188,9 +204,7 @@ class LSCINetwork(nn.Module):
         self.encoder = nn.ModuleDict(
             {
                 "base": Encoder(self.widths, dict(zip(scales, encoder_blocks))),
-                "slices": nn.ModuleList(
-                    EncoderSlice(layer, before, self.widths) for layer, before in zip(there, (None, *there))
-                ),
+                "slices": nn.ModuleList(EncoderSlice(x, self.widths[x.stride], n == 0) for n, x in enumerate(there)),
             }
         )
         self.decoder = nn.ModuleDict(
@@ -220,6 +234,11 @@ class LSCINetwork(nn.Module):
         there = (plan > index).float()[:, None]
         return there.repeat_interleave(factor, 2).repeat_interleave(factor, 3) if factor > 1 else there
 
+    def high(self, snr_db: Tensor) -> Tensor:
+        """Return how much of the steps for a high SNR is taken at an SNR of estimates [B], [B, 1, 1, 1]."""
+        low, high = grids.snr_of_estimates(torch.tensor(STEPS_DB), self.constellation).tolist()
+        return ((snr_db - low) / (high - low)).clamp(0, 1)[:, None, None, None]
+
     def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the symbols of each layer that the plan uses, and their gains, which the receiver needs.
 
@@ -231,29 +250,32 @@ class LSCINetwork(nn.Module):
         Returns:
             [B, 2·symbols, h, w] for each layer, zero where it is absent, and [B, layers].
         """
-        features = self.encoder["base"](images, snr_db.clamp(*SNR_RANGE))
-        symbols, gains, left, notes = [], [], None, None
+        snr_db = snr_db.clamp(*SNR_RANGE)
+        features = self.encoder["base"](images, snr_db)
+        told_db = grids.snr_of_estimates(snr_db, self.constellation)
+        noise, high = noise_variance(told_db)[:, None, None, None], self.high(told_db)
+        symbols, gains, foreseen = [], [], torch.zeros_like(images)
         for index in range(int(plan.max())):
-            piece = self.encoder["slices"][index]
-            notes = None if left is None else piece.noted(left, notes)
-            values = piece(images - 0.5, features[self.layers[index].stride], notes)
-            sent, gain, left = grids.emitted(values, self.presence(plan, index), snr_db, self.constellation)
+            present = self.presence(plan, index)
+            values = self.encoder["slices"][index](images - 0.5, features[self.layers[index].stride], foreseen)
+            sent, gain, told = grids.emitted(values, present, self.constellation)
+            foreseen = self.decoder["slices"][index].image(told, noise / gain**2, high, present, foreseen)
             symbols.append(sent)
             gains.append(gain.flatten())
         return symbols, torch.stack(gains, 1)
 
     def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
-        """Return images [B, 3, H, W], not clamped, from equalised symbols as `encode` arranges them.
+        """Return images [B, 3, H, W], not clamped, from `estimated` symbols as `encode` arranges them.
 
         Args:
             symbols: of the first layers, as many as there are; those of layers that are not held must be left out.
             gains: of these layers at least, [B, layers].
-            snr_db: that the receiver knows [B].
+            snr_db: of the estimates [B].
             plan: layers of each block [B, h, w]; what it has beyond `symbols` is ignored.
         """
         base = self.decoder["base"]
-        condition = base.condition(snr_db.clamp(*SNR_RANGE))
-        noise = grids.noise_with_rounding(snr_db, self.constellation)[:, None, None, None]
+        condition = base.condition(snr_db.clamp(*ESTIMATES_RANGE))
+        noise, high = noise_variance(snr_db)[:, None, None, None], self.high(snr_db)
         height, width = (self.stride * side for side in plan.shape[1:])
         features, image = None, plan.new_zeros(len(plan), 3, height, width, dtype=torch.float32)
         for stride, stage in base.stages.items():
@@ -262,7 +284,7 @@ class LSCINetwork(nn.Module):
                     gain = gains[:, index, None, None, None]
                     present = self.presence(plan, index)
                     values = grids.spread(received * present, present, back=True) / gain
-                    change, image = self.decoder["slices"][index](values, noise / gain**2, present, image)
+                    change, image = self.decoder["slices"][index](values, noise / gain**2, high, present, image)
                     features = change if features is None else features + change
             features = base.steps[stride](stage(features, condition))
         return image + features + 0.5

@@ -137,8 +137,7 @@ class Transmission(Task):
         """Return the weighted sum as `loss`, and its parts."""
         images, plan, snr_db = batch["images"], batch["plan"], batch["snr_db"]
         sent, gains = module.encode(images, batch["told_db"], plan)
-        arrived = [received(symbols, snr_db, batch["faded"], generator) for symbols in sent]
-        reconstruction = module.decode(arrived, gains, snr_db, plan).float()
+        reconstruction = self.arrived(module, sent, gains, snr_db, batch["faded"], plan, generator)
         parts = {}
         if self.loss.get("mse"):
             table = torch.tensor([0, *module.uses], dtype=torch.float32, device=plan.device)
@@ -150,6 +149,21 @@ class Transmission(Task):
         if self.loss.get("features"):
             parts["features"] = losses.feature_loss(reconstruction, images).mean()
         return {"loss": sum(self.loss[kind] * part for kind, part in parts.items()), **parts}
+
+    @staticmethod
+    def arrived(
+        module: nn.Module,
+        sent: Sequence[Tensor],
+        gains: Tensor,
+        snr_db: Tensor,
+        faded: Tensor,
+        plan: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return the images [B, 3, H, W] that a receiver makes of what was sent over a channel of `snr_db` [B]."""
+        heard = [received(symbols, snr_db, faded, module.constellation, generator) for symbols in sent]
+        snrs = torch.stack([snr for _, snr in heard]).mean(0)
+        return module.decode([estimates for estimates, _ in heard], gains, snrs, plan).float()
 
     @torch.no_grad()
     def validate(self, module: nn.Module) -> dict[str, float]:
@@ -167,8 +181,8 @@ class Transmission(Task):
                 generator = torch.Generator(device).manual_seed(1)
                 faded = torch.zeros(len(part), dtype=torch.bool, device=device)
                 sent, gains = module.encode(part, told, its_plan)
-                arrived = [received(symbols, told, faded, generator) for symbols in sent]
-                error = (module.decode(arrived, gains, told, its_plan).float().clamp(0, 1) - part) ** 2
+                found = self.arrived(module, sent, gains, told, faded, its_plan, generator)
+                error = (found.clamp(0, 1) - part) ** 2
                 values.append(-10 * torch.log10(error.mean((1, 2, 3))).cpu())
             scores[f"psnr {name} {snr_db} dB"] = torch.cat(values).mean().item()
         return scores

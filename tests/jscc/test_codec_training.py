@@ -118,7 +118,7 @@ def judged_again(codec, task) -> float:
     snr_db = torch.full((len(images),), 20.0)
     plan = torch.full((len(images), 16, 16), 3, dtype=torch.uint8)
     symbols, gains = codec.send(images, snr_db, plan)
-    estimates, seen = receivable(AWGN(20.0)(symbols, seeds_of(images)))
+    estimates, seen = receivable(AWGN(20.0)(symbols, seeds_of(images)), codec.network.constellation)
     found = codec.receive(estimates, gains, seen, plan, 256, 256)
     return (-10 * ((found - images) ** 2).mean((1, 2, 3)).log10()).mean().item()
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from semcomm import QAM
 from semcomm.errors import ConfigurationError
+from semcomm.jscc import constellation as grids
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
 
@@ -67,20 +68,24 @@ def test_the_first_slices_alone_decode_as_the_whole_does(images, held):
         assert all(torch.equal(a, b) for a, b in zip(again, symbols))
 
 
-def test_a_layer_is_told_what_those_before_it_left(images):
-    """With a later slice's weights on what is left, its symbols are finer digits of what the first had to round."""
+@pytest.mark.parametrize("part", ["analysis", "look"])
+def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part):
+    """A later slice's weights on that change its symbols; what is foreseen is what the earlier symbols say."""
     network = tiny_lsci(layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
-    alone, _ = network.encode(images, SNR, whole(2))
     second = network.encoder["slices"][1]
-    second.read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
-    told, _ = network.encode(images, SNR, whole(2))
-    assert torch.equal(told[0], alone[0])
-    assert not torch.equal(told[1], alone[1])
-    # on analog symbols nothing is left, and the same weights change nothing
-    analog = tiny_lsci("analog", layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
-    before, _ = analog.encode(images, SNR, whole(2))
-    analog.encoder["slices"][1].read.weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
-    assert all(torch.equal(a, b) for a, b in zip(analog.encode(images, SNR, whole(2))[0], before))
+    weight = {"analysis": second.analysis.weight[:, 3:], "look": second.look.weight}[part]
+    with torch.no_grad():
+        second.analysis.weight[:, 3:] = second.look.weight[:] = 0
+        blind, _ = network.encode(images, SNR, whole(2))
+        weight.normal_(0, 1, generator=torch.Generator().manual_seed(1))
+        seeing, _ = network.encode(images, SNR, whole(2))
+        assert torch.equal(seeing[0], blind[0])
+        assert not torch.equal(seeing[1], blind[1])
+        # a receiver to which the first layer says nothing lacks all
+        network.decoder["slices"][0].synthesis.weight.zero_()
+        alone = second(images - 0.5, network.encoder["base"](images, SNR)[16], torch.zeros_like(images))
+        expected = grids.emitted(alone, network.presence(whole(2), 1), "16qam")[0]
+        assert torch.allclose(network.encode(images, SNR, whole(2))[0][1], expected)
 
 
 def test_a_receiver_gets_the_values_whatever_their_scale(images):
@@ -99,14 +104,28 @@ def test_what_is_known_already_is_no_news(images):
     """Values that are as the image so far lets expect change nothing; others as the noise allows."""
     piece = tiny_lsci().decoder["slices"][1]
     present = torch.ones(2, 1, 3, 2)
-    expected = piece.expected(images)
-    features, image = piece(expected, torch.ones(2, 1, 1, 1), present, images)
-    assert torch.allclose(image, images, atol=1e-5)
-    changes = []
-    for noise in (0.01, 1.0, 100.0):
-        found = piece(expected + 1, torch.full((2, 1, 1, 1), noise), present, images)
-        changes.append((found[0] - features).abs().mean().item())
-    assert changes[0] > 1.5 * changes[1] > 3 * changes[2] > 0
+    for high, expected in zip((0.0, 1.0), piece.expected(images).chunk(2, 1)):
+        high = torch.full((2, 1, 1, 1), high)
+        features, image = piece(expected, torch.ones(2, 1, 1, 1), high, present, images)
+        assert torch.allclose(image, images, atol=1e-5)
+        assert torch.equal(
+            piece.image(expected + 2, high + 1, high, present, images),
+            piece(expected + 2, high + 1, high, present, images)[1],
+        )
+        changes = []
+        for noise in (0.01, 1.0, 100.0):
+            found = piece(expected + 1, torch.full((2, 1, 1, 1), noise), high, present, images)
+            changes.append((found[0] - features).abs().mean().item())
+        assert changes[0] > 1.5 * changes[1] > 3 * changes[2] > 0
+
+
+@pytest.mark.parametrize("constellation", ["analog", "16qam"])
+def test_the_steps_for_a_low_and_a_high_snr_are_blended_between_them(constellation):
+    network = tiny_lsci(constellation)
+    told = grids.snr_of_estimates(torch.tensor([-2.0, 2.0, 6.0, 12.0, 20.0]), constellation)
+    high = network.high(told).flatten().tolist()
+    assert high[:2] == pytest.approx([0, 0], abs=1e-6) and high[3:] == pytest.approx([1, 1], abs=1e-6)
+    assert 0.3 < high[2] < 0.8
 
 
 def test_every_layer_and_the_snr_change_what_is_decoded(images):
