@@ -21,6 +21,8 @@ from semcomm.memo import write_whole
 from semcomm.parsing import parse_json
 
 KEPT = 2
+EARLIER = "earlier_steps"
+"""In the recipe of a training whose `steps` were changed on the way: what they were, and until when."""
 _PATTERN = "checkpoint-*.json"
 _KINDS = {"step": int, "seconds": int | float, "task": str, "configuration": dict, "scores": dict, "sha256": str}
 
@@ -33,7 +35,7 @@ class Checkpoint:
         step: steps done.
         seconds: spent training so far.
         task: class path of the task.
-        configuration: the recipe of the training, flat; a run continues only with the same.
+        configuration: the recipe of the training, flat; a run continues only with the same, but for `steps`.
         fingerprint: of the data.
         scores: of the last validation.
         sha256: of the safetensors file.
@@ -145,6 +147,8 @@ def _remedy(path: Path) -> str:
 def check_same(folder: Path, checkpoint: Checkpoint, task: str, configuration: dict, fingerprint: str) -> None:
     """Raise unless a training with this configuration may continue from `checkpoint`.
 
+    It may have become longer or shorter: the rest of it follows the new schedule.
+
     Raises:
         ModelError: when the checkpoint is of another task.
         RunError: when a key was changed, which the message names, or the pictures are others.
@@ -154,14 +158,29 @@ def check_same(folder: Path, checkpoint: Checkpoint, task: str, configuration: d
             f"{folder}: its checkpoint is of the task {checkpoint.task}, not of {task}; use another folder"
         )
     missing = "(not set)"
-    for key in sorted({*checkpoint.configuration, *configuration}):
+    for key in sorted({*checkpoint.configuration, *configuration} - {"steps", EARLIER}):
         was, now = checkpoint.configuration.get(key, missing), configuration.get(key, missing)
         if was != now:
             raise RunError(
                 f"{folder}: was begun with {key}={was}, and now {key}={now}; put it back, or use another folder "
                 "(start_from takes the weights along)"
             )
+    if configuration["steps"] < checkpoint.step:
+        raise RunError(
+            f"{folder}: {checkpoint.step} steps are done, and steps is {configuration['steps']}: set it to "
+            f"{checkpoint.step} or more"
+        )
     if checkpoint.fingerprint != fingerprint:
         raise RunError(
             f"{folder}: was begun on other pictures (names or labels changed); put them back, or use another folder"
         )
+
+
+def earlier_steps(checkpoint: Checkpoint, steps: int) -> dict[str, str]:
+    """Return what the recipe says of the `steps` that were planned before those of now; nothing where none were."""
+    before = checkpoint.configuration.get(EARLIER)
+    was = checkpoint.configuration["steps"]
+    known = [] if before is None else [before]
+    if was != steps:
+        known.append(f"{was} until step {checkpoint.step}")
+    return {EARLIER: ", ".join(known)} if known else {}

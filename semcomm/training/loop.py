@@ -95,6 +95,7 @@ class Trainer:
         if found is not None:
             same = (class_path(type(task)), self.configuration, self.fingerprint)
             checkpoints.check_same(out, found[0], *same)
+            self.configuration |= checkpoints.earlier_steps(found[0], settings.steps)
         torch.manual_seed(Seed(f"{settings.seed}/train").generator("weights").initial_seed())
         module = task.build()
         if found is None and settings.start_from is None:

@@ -96,15 +96,16 @@ class _Learned(UsesWeights, Transceiver):
         gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
-        outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in (-10 * output.noise_variance.log10()).tolist()]
+        channel_db = (-10 * output.noise_variance.log10()).tolist()
+        outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in channel_db]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
 
 class LSCI(_Learned):
     """A layered learned codec with joint source-channel coding (`semcomm.jscc.lsci`).
 
-    The budget is a number of layers or of channel uses per pixel. What symbols that arrive, equalised, let
-    expect of the values goes into the decoder; none is decided. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
+    The budget is a number of layers or of channel uses per pixel. Symbols are not decided: what they let expect goes into
+    the decoder. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
 
     `side_bits` are 32 for the size, 16 for the gain of each layer, and the plan: the layers of each block as bytes, one
     or two where they are the same everywhere.

@@ -15,8 +15,9 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
 from semcomm.models.encoder import Encoder
-from semcomm.training import ImageClassification, Settings, Task, train
+from semcomm.training import ImageClassification, Settings, Task, loop, train
 from semcomm.training.checkpoints import last
+from semcomm.training.schedule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"batch": 8, "learning_rate": 0.003, "warmup_steps": 5, "ema": 0.9, "precision": "fp32", "device": "cpu"}
@@ -117,6 +118,20 @@ def test_stopped_and_continued_is_bit_identical(tmp_path):
     assert whole == stopped
 
 
+def test_a_run_may_become_shorter_or_longer_and_its_card_says_so(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=11), small(steps=20, checkpoint_steps=3), tmp_path)
+    with pytest.raises(RunError, match="9 steps are done, and steps is 8: set it to 9 or more"):
+        train(Line(), small(steps=8), tmp_path)
+    seen = []
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: seen.append(given) or learning_rate(*given))
+    card = train(Line(), small(steps=12, checkpoint_steps=3), tmp_path).with_suffix(".md").read_text()
+    assert "12 of 12 steps" in card and "| earlier_steps | 20 until step 9 |" in card
+    assert [given[:2] for given in seen] == [(9, 12), (10, 12), (11, 12)]  # the rest follows the new schedule
+    card = train(Line(), small(steps=15), tmp_path).with_suffix(".md").read_text()
+    assert "15 of 15 steps" in card and "| earlier_steps | 20 until step 9, 12 until step 12 |" in card
+
+
 def test_threads_and_workers_do_not_change_the_batches(tmp_path):
     train(Line(), small(steps=10), tmp_path / "one")
     train(Line(), small(steps=10, workers=3), tmp_path / "three")
@@ -176,8 +191,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(tmp_pat
 
 def test_a_changed_key_is_refused_by_name(tmp_path):
     train(Line(), small(steps=4), tmp_path)
-    with pytest.raises(RunError, match=r"was begun with steps=4, and now steps=8"):
-        train(Line(), small(steps=8), tmp_path)
+    with pytest.raises(RunError, match=r"was begun with batch=\d+, and now batch=3"):
+        train(Line(), small(steps=4, batch=3), tmp_path)
     with pytest.raises(RunError, match=r"task\.slope=2, and now task\.slope=3"):
         train(Line(slope=3.0), small(steps=4), tmp_path)
     train(Line(), small(steps=4, validate_steps=2, workers=2), tmp_path)
