@@ -104,8 +104,8 @@ class _Learned(UsesWeights, Transceiver):
 class LSCI(_Learned):
     """A layered learned codec with joint source-channel coding (`semcomm.jscc.lsci`).
 
-    The budget is a number of layers or of channel uses per pixel. Symbols are not decided: what they let expect goes into
-    the decoder. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
+    The budget is a number of layers or of channel uses per pixel. Symbols are not decided: what they let expect goes
+    into the decoder. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
 
     `side_bits` are 32 for the size, 16 for the gain of each layer, and the plan: the layers of each block as bytes, one
     or two where they are the same everywhere.
