@@ -205,9 +205,6 @@ class Transmission(Task):
     def described(self, module: nn.Module, kind: str, network: Mapping[str, Any], shipped: nn.Module) -> dict[str, Any]:
         """Return what the cards of all codecs say."""
         shipped.load_state_dict({k: v.float().cpu() for k, v in self.exported(module).items()})
-        lines = list(self.attribution)
-        if self.authors:
-            lines.append(f"Authors of the listed photographs: {'; '.join(sorted(self.authors, key=str.casefold))}.")
         return {
             "name": self.name,
             "kind": kind,
@@ -216,7 +213,8 @@ class Transmission(Task):
             "parameters": sum(p.numel() for p in module.parameters()),
             "pictures": {"training": sum(map(len, self.train)), "validation": len(self.validation)},
             "snr_db": list(self.snr_db),
-            "data": lines,
+            "data": list(self.attribution),
+            "authors": sorted(self.authors, key=str.casefold),
             "checks": figures(Codec(shipped)),
         }
 

@@ -166,9 +166,6 @@ class Autoencoding(Task):
 
     def describe(self, module: AutoencoderNetwork) -> dict[str, Any]:
         """Return what the card says."""
-        lines = list(self.attribution)
-        if self.authors:
-            lines.append(f"Authors of the listed photographs: {'; '.join(self.authors)}.")
         return {
             "name": "generator_autoencoder",
             "title": "Autoencoder of the embedded generator",
@@ -183,7 +180,8 @@ class Autoencoding(Task):
             "parameters": sum(p.numel() for p in module.parameters()),
             "pictures": {"training": len(self.train), "validation": len(self.validation)},
             "encoder": self.encoder.hash,
-            "data": lines,
+            "data": list(self.attribution),
+            "authors": self.authors,
             "checks": {},
         }
 

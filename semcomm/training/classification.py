@@ -197,9 +197,6 @@ class ImageClassification(Task):
     def describe(self, module: CosineClassifier) -> dict[str, Any]:
         """Return what the card says."""
         network = {"widths": self.widths, "depths": self.depths, "dimensions": self.dimensions}
-        lines = list(self.attribution)
-        if self.authors:
-            lines.append(f"Authors of the listed photographs: {'; '.join(self.authors)}.")
         return {
             "name": "encoder",
             "title": "Embedded image encoder",
@@ -218,7 +215,8 @@ class ImageClassification(Task):
                 "unseen classes": len(self.judged.labels),
             },
             "unseen_classes": self.unseen,
-            "data": lines,
+            "data": list(self.attribution),
+            "authors": self.authors,
             "checks": stability(self._as_shipped(module, network)),
         }
 

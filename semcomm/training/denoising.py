@@ -222,9 +222,6 @@ class LatentDenoising(Task):
 
     def describe(self, module: DenoiserNetwork) -> dict[str, Any]:
         """Return what the card says."""
-        lines = list(self.attribution)
-        if self.authors:
-            lines.append(f"Authors of the listed photographs: {'; '.join(self.authors)}.")
         words = self._words()
         return {
             "name": "generator_denoiser",
@@ -242,7 +239,8 @@ class LatentDenoising(Task):
             "words": words,
             "latent_space": self.first_stage.network.latent_space(),
             "encoder": self.encoder.hash,
-            "data": lines,
+            "data": list(self.attribution),
+            "authors": self.authors,
             "checks": worth(Generator(self.first_stage, self._as_shipped(module))),
         }
 

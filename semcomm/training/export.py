@@ -20,7 +20,7 @@ from semcomm.training.task import Task
 def export(task: Task, settings: Settings, module: nn.Module, at: Checkpoint, out: Path, command: str) -> Path:
     """Write `NAME.safetensors` and its card `NAME.md` into `out`, from the averaged weights; return the first.
 
-    The card's facts are in the safetensors file too, as JSON under `card` in its header.
+    The card's facts are in the safetensors file too, as JSON under `card` in its header, but for a list of `authors`.
     """
     facts = task.describe(module) | {
         "task": at.task,
@@ -35,7 +35,7 @@ def export(task: Task, settings: Settings, module: nn.Module, at: Checkpoint, ou
         "command": command,
     }
     tensors = {k: v.detach().cpu().contiguous() for k, v in task.exported(module).items()}
-    data = save(tensors, {"card": json.dumps(facts)})
+    data = save(tensors, {"card": json.dumps({k: v for k, v in facts.items() if k != "authors"})})
     path = out / f"{facts['name']}.safetensors"
     write_whole(path, data)
     write_whole(path.with_suffix(".md"), _card(facts, path.name, data).encode())
@@ -72,12 +72,17 @@ def _card(facts: dict[str, Any], file: str, data: bytes) -> str:
         *_section("Scores", "\n".join(_table(facts["scores"])), "Of the averaged weights, at the last validation."),
         *_section("Classes held out of training", ", ".join(facts.get("unseen_classes", []))),
         *_section("Checks", "\n".join(_table(facts["checks"])), "To be found again without the training data."),
-        *_section("Data", "\n".join(f"- {line}" for line in facts["data"])),
+        *_section("Data", "\n".join(f"- {line}" for line in _data(facts))),
         "## Configuration",
         *_table(facts["configuration"]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _data(facts: dict[str, Any]) -> list[str]:
+    authors = facts.get("authors")
+    return [*facts["data"], *([f"Authors of the listed photographs: {'; '.join(authors)}."] if authors else [])]
 
 
 def _items(name: str, value: Any) -> list[str]:

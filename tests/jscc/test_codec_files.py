@@ -205,3 +205,7 @@ def test_the_cards_figures_are_found_again(name, figure):
     setting = checks.settings_of(codec)[figure]
     photographs = [image[None] for _, image in ImageSet("builtin")]
     assert checks.figure(codec, photographs, *setting) == pytest.approx(codec.card["checks"][figure], abs=0.05)
+
+
+def test_the_codecs_that_come_with_semcomm_are_8_mb_together():
+    assert sum(path.stat().st_size for path in loading.WEIGHTS.glob("*.safetensors")) <= 8_000_000

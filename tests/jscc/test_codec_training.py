@@ -298,7 +298,7 @@ def test_folders_and_lists_by_their_shares_and_small_pictures(pictures, tmp_path
     assert (images.amax((1, 2, 3)) == 0).float().mean().item() == pytest.approx(0.75, abs=0.12)
     assert not len(task.validation)
     assert task.validate(task.build()) == {}
-    assert "Authors of the listed photographs: A. Painter." in task.describe(task.build())["data"]
+    assert task.describe(task.build())["authors"] == ["A. Painter"]
 
 
 BARE = """

@@ -58,7 +58,7 @@ def test_a_list_of_photographs(arguments, shapes, tmp_path):
     task.prepare()
     assert "kind 7" in task.classes
     assert task.authors == ["Ann Fréd"]
-    assert "Ann Fréd" in task.describe(task.build())["data"][-1]
+    assert task.describe(task.build())["authors"] == ["Ann Fréd"]
     with pytest.raises(ConfigurationError, match="no pictures with a column 'label'"):
         listed(str(file), "label")
     with pytest.raises(ConfigurationError, match="cannot be read as a list"):
