@@ -96,8 +96,9 @@ class _Learned(UsesWeights, Transceiver):
         gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
-        channel_db = (-10 * output.noise_variance.log10()).tolist()
-        outside = [low - 0.01 > x or high + 0.01 < x < float("inf") for x in channel_db]
+        seen_db = receivable(output, "analog")[1].tolist()  # what rounding takes is not the channel's
+        noisy = (output.noise_variance > 0).tolist()
+        outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(seen_db, noisy)]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
 

@@ -102,8 +102,10 @@ def test_the_command(arguments, tmp_path, capsys):
     card = (out / "encoder.md").read_text()
     assert "shapes.json steps=1 --out DIR`" in card
     assert arguments["class_folder"] not in card
-    assert main(["train", str(file), "--out", str(out)]) == 1
-    assert "begun with steps=1, and now steps=2" in capsys.readouterr().err
+    assert main(["train", str(file), "batch=3", "steps=1", "--out", str(out)]) == 1
+    assert "begun with batch=4, and now batch=3" in capsys.readouterr().err
+    assert main(["train", str(file), "--out", str(out)]) == 0  # goes on, to more steps
+    assert "| earlier_steps | 1 until step 1 |" in (out / "encoder.md").read_text()
     assert main(["train", str(file), "stepps=1", "--out", str(out)]) == 1
     assert "did you mean steps?" in capsys.readouterr().err
 
