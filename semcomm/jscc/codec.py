@@ -188,15 +188,24 @@ def receivable(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
         output: of a channel.
         name: of the constellation.
     """
-    estimates, snr_db = [], []
-    gains = [None] * len(output.received) if output.gain is None else output.gain
-    for symbols, h, n0 in zip(output.received, gains, output.noise_variance.double()):
-        noise = n0.expand(len(symbols)).float()
-        if h is not None:
-            symbols = symbols / torch.where(h == 0, 1, h)
-            noise = noise / (h.abs() ** 2).clamp_min(1e-12)
+    estimates, shares = [], _shares(output, name)
+    for (symbols, noise), share in zip(output.zero_forced(), shares):
+        noise = noise.expand(len(symbols)).float()
         parts = grids.estimated(torch.view_as_real(symbols.to(torch.complex64)), noise[:, None], name)
-        share = grids.share_of(noise, name).double().mean()
         estimates.append(torch.view_as_complex(parts) / share.float())
-        snr_db.append(10 * torch.log10(share / (1 - share)))
-    return estimates, torch.stack(snr_db).float()
+    return estimates, _worth(shares)
+
+
+def snr_seen(output: ChannelOutput) -> Tensor:
+    """Return the SNR in dB of each image's symbols [B], in which strong and weak ones count as analog estimates do."""
+    return _worth(_shares(output, "analog"))
+
+
+def _shares(output: ChannelOutput, name: str) -> Tensor:
+    """Return the mean share of each image's values in their estimates, `float64` [B]."""
+    pairs = output.zero_forced()
+    return torch.stack([grids.share_of(noise.expand(len(x)).float(), name).double().mean() for x, noise in pairs])
+
+
+def _worth(shares: Tensor) -> Tensor:
+    return (10 * torch.log10(shares / (1 - shares))).float()

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable
+from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable, snr_seen
 from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
 from semcomm.ledger import Ledger
@@ -96,7 +96,7 @@ class _Learned(UsesWeights, Transceiver):
         gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
-        seen_db = receivable(output, "analog")[1].tolist()  # what rounding takes is not the channel's
+        seen_db = snr_seen(output).tolist()
         noisy = (output.noise_variance > 0).tolist()
         outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(seen_db, noisy)]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}

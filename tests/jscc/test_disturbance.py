@@ -7,6 +7,7 @@ from scipy.special import exp1
 
 from semcomm import AWGN, QAM, Noiseless, Rayleigh
 from semcomm.jscc.codec import receivable
+from semcomm.jscc.constellation import LOAD, nearest
 from semcomm.jscc.disturbance import received
 from semcomm.seeds import Seed
 
@@ -138,3 +139,15 @@ def test_the_snr_that_the_receiver_is_told_is_that_of_its_estimates(sent, channe
     n0 = 10 ** (-snr_db.item() / 10)
     assert error.mean().item() == pytest.approx(n0, rel=0.03)
     assert ((estimate - sent[0]) * sent[0].conj()).real.mean().abs() < 0.02  # nothing of the symbols is in the error
+
+
+@pytest.mark.parametrize("channel", [AWGN(8.0), Rayleigh(8.0), Rayleigh(8.0, coherence="symbol")])
+def test_rounding_to_points_is_in_the_snr_that_the_receiver_is_told(channel):
+    """Of Gaussian values, of which the points are the nearest."""
+    x = torch.randn(COUNT, dtype=torch.complex64, generator=torch.Generator().manual_seed(3))
+    parts = nearest(torch.view_as_real(x) * LOAD["16qam"], "16qam")
+    (estimate,), snr_db = receivable(channel([torch.view_as_complex(parts)], [Seed("rounded")]), "16qam")
+    error = estimate - x
+    assert (error.abs() ** 2).mean().item() == pytest.approx(10 ** (-snr_db.item() / 10), rel=0.03)
+    assert (error * x.conj()).real.mean().abs() < 0.02
+    assert snr_db.item() < 7
