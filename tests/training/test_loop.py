@@ -69,6 +69,13 @@ class Line(Task):
         return {"name": "line", "title": "Line", "purpose": "Fits.", "network": {}, "data": [], "checks": {}}
 
 
+class Authored(Line):
+    """Of data that has authors."""
+
+    def describe(self, module):
+        return super().describe(module) | {"authors": ["A. Person", "B & Co"]}
+
+
 class Other(Line):
     """The same, of another class."""
 
@@ -116,6 +123,12 @@ def test_stopped_and_continued_is_bit_identical(tmp_path):
     assert_same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "stopped"))
     whole, stopped = ((tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "stopped"))
     assert whole == stopped
+
+
+def test_authors_stand_in_the_card_and_not_in_the_weights_file(tmp_path):
+    path = train(Authored(), small(steps=2), tmp_path)
+    assert "Authors of the listed photographs: A. Person; B & Co." in path.with_suffix(".md").read_text()
+    assert b"Person" not in path.read_bytes() and b'"title' in path.read_bytes().replace(b"\\", b"")
 
 
 def test_a_run_may_become_shorter_or_longer_and_its_card_says_so(tmp_path, monkeypatch):
