@@ -61,19 +61,17 @@ def spread(grid: Tensor, present: Tensor, back: bool = False) -> Tensor:
         present: 0 or 1, [B, 1, h, w].
         back: unmix.
     """
-    mixed = []
-    for one, there in zip(grid.float(), present[:, 0] > 0):
-        symbols = torch.complex(*one.chunk(2))
-        flat = symbols[:, there].flatten()
-        if len(flat):
-            turns = _turns(len(flat), grid.device)
-            flat = (
-                torch.fft.ifft(flat, norm="ortho") * turns.conj() if back else torch.fft.fft(flat * turns, norm="ortho")
-            )
-        full = torch.zeros_like(symbols)
-        full[:, there] = flat.view(len(symbols), -1)
-        mixed.append(torch.cat([full.real, full.imag]))
-    return torch.stack(mixed)
+    symbols = torch.complex(*grid.float().chunk(2, 1))
+    there = (present > 0).expand_as(symbols)
+    counts = [count for count in there.sum((1, 2, 3)).tolist() if count]
+    mixed = torch.zeros_like(symbols)
+    if counts:
+        turns = torch.cat([_turns(count.bit_length(), grid.device)[:count] for count in counts])
+        transform = torch.fft.ifft if back else torch.fft.fft
+        flat = symbols[there] if back else symbols[there] * turns
+        flat = torch.cat([transform(one, norm="ortho") for one in flat.split(counts)])
+        mixed[there] = flat * turns.conj() if back else flat
+    return torch.cat([mixed.real, mixed.imag], 1)
 
 
 def normalised(values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,8 +124,9 @@ def estimated(symbols: Tensor, noise_variance: Tensor, name: str) -> Tensor:
     if name == "analog":
         return symbols / (1 + noise)
     axis = _axis(name, symbols.device)
-    likely = (axis.log_probability - (symbols[..., None] - axis.levels) ** 2 / noise[..., None]).softmax(-1)
-    return likely @ axis.centroids
+    exponents = [likely - (symbols - level) ** 2 / noise for likely, level in zip(axis.log_probability, axis.levels)]
+    probabilities = torch.stack(exponents).softmax(0)
+    return sum(probability * centroid for probability, centroid in zip(probabilities, axis.centroids))
 
 
 def share_of(noise_variance: Tensor, name: str) -> Tensor:
@@ -212,11 +211,15 @@ def _rounded(unit: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor]:
         tried = nearest(unit * (LOAD[name] * smaller), name) * present
         fits = (found == 0) & ((tried**2).sum((1, 2, 3), keepdim=True) <= uses * (1 + 1e-6))
         points, found = torch.where(fits, tried, points), torch.where(fits, smaller, found)
+        if found.all():
+            break
     return points, found
 
 
-def _turns(count: int, device: torch.device) -> Tensor:
-    """Return numbers of modulus 1 whose phases are the fractional parts of i² times an irrational number, [count]."""
-    index = torch.arange(count, device=device)
+@lru_cache
+@torch.inference_mode(False)
+def _turns(bits: int, device: torch.device) -> Tensor:
+    """Return 2^bits numbers of modulus 1; phases are the fractional parts of i² times an irrational number."""
+    index = torch.arange(2**bits, device=device)
     phase = (index * index % 2**31) * TURNS % 2**31
-    return torch.polar(torch.ones(count, device=device), (2 * pi / 2**31 * phase.double()).float())
+    return torch.polar(torch.ones(2**bits, device=device), (2 * pi / 2**31 * phase.double()).float())

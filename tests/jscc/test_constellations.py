@@ -74,6 +74,11 @@ LEAST_DISTORTION = {"qpsk": 0.3634, "16qam": 0.1175, "64qam": 0.03454}
 1960, table I."""
 
 
+WORTH_ROUNDED = {"qpsk": 2.44, "16qam": 8.11, "64qam": 13.65}
+"""SNR in dB that rounding to the points leaves: 10·log10(s / (1 - s)), where s is the variance of the conditional means
+of the intervals between the levels' borders, from the normal distribution."""
+
+
 @pytest.mark.parametrize("name", QAMS)
 @pytest.mark.parametrize("kind", ["gaussian", "sparse", "one image louder"])
 def test_rounding_costs_little_more_than_it_must_for_a_gaussian_whatever_the_values_are(name, kind):
@@ -89,8 +94,8 @@ def test_rounding_costs_little_more_than_it_must_for_a_gaussian_whatever_the_val
     # and it is spread over the image: as much of it where there is nothing
     quiet = values[0].abs() <= values[0].abs().median()
     assert (lacking[0][quiet] ** 2).mean() == pytest.approx((lacking[0] ** 2).mean().item(), rel=0.1)
-    # little of the power that is allowed is left unused
-    assert ((symbols**2).sum((1, 2, 3)) / 1600 / 8).min() > 0.7
+    # of the power that is allowed
+    assert ((symbols**2).sum((1, 2, 3)) / 1600 / 8).min() > {"qpsk": 0.999, "16qam": 0.95, "64qam": 0.75}[name]
 
 
 @pytest.mark.parametrize("name", ["analog", *QAMS])
@@ -111,6 +116,8 @@ def test_estimates_are_conditional_means_worth_the_snr_that_is_said(name, snr_db
     for function in (means, noisy, noisy**3, noisy.sign(), (3 * noisy).sin(), (9 * noisy).sin()):
         assert (lacking * function).mean().abs() < 4 * (lacking * function).std() / values.numel() ** 0.5 + 1e-6
     worth = snr_of_estimates(torch.tensor([snr_db]), name).item()
+    if snr_db == 45 and name != "analog":
+        assert worth == pytest.approx(WORTH_ROUNDED[name], abs=0.05)
     assert worth == pytest.approx(10 * torch.log10(share / (1 - share)).item(), abs=1e-3)
     assert worth <= snr_db + 0.02
     if name != "analog":  # never worse than the best linear receiver of the same points
