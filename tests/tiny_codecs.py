@@ -30,13 +30,15 @@ def tiny_deepjscc(symbols: int = 4, seed: int = 0) -> DeepJSCCNetwork:
 
 
 def _random(kind: type[nn.Module], seed: int, options: dict) -> nn.Module:
-    """Gates by the SNR do nothing in a new network; here they do."""
+    """What does nothing in a new network, such as gates by the SNR and looking at what is foreseen, does here."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         network = kind(**options).eval().requires_grad_(False)
         for name, parameter in network.named_parameters():
             if ".gate." in name:
                 parameter.normal_(0, 0.5)
+            elif not parameter.any() and parameter.ndim > 1:
+                parameter.normal_(0, 0.05)
     return network
 
 

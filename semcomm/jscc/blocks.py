@@ -20,15 +20,15 @@ class Condition(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; between them, gates in [0.5, 1.5] that follow the SNR.
+    """Two convolutions beside a shortcut; between them, gates in [0.5, 1.5] that follow the SNR.
 
     Gates by the SNR are ADJSCC's (Xu et al. 2022, arXiv 2012.00533), without its pooling.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel: int = 3) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.first = nn.Conv2d(channels, channels, kernel, 1, kernel // 2)
+        self.second = nn.Conv2d(channels, channels, kernel, 1, kernel // 2)
         self.gate = nn.Linear(SNR_FEATURES, channels)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
@@ -38,8 +38,8 @@ class GatedBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """[B, C, h, w] and [B, SNR_FEATURES] -> [B, C, h, w]."""
         gate = 1 + 0.5 * torch.tanh(self.gate(condition))
-        y = F.leaky_relu(self.first(x), 0.1, inplace=True) * gate[:, :, None, None].to(x.dtype)
-        return x + self.second(y)
+        y = F.leaky_relu(self.first(x), 0.1, inplace=True)
+        return x + self.second(y * gate[:, :, None, None].to(y.dtype))
 
 
 class Stage(nn.Module):
@@ -69,14 +69,14 @@ def shuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Se
 
 
 class Analysis(nn.Conv2d):
-    """A convolution whose windows lie side by side, each a cell of stride x stride pixels: one product of matrices."""
+    """A convolution whose windows lie side by side, of an image that is cut into them: one product of matrices."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__(channels_in, channels, stride, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, h·stride, w·stride] -> [B, channels, h, w]."""
-        return F.conv2d(F.pixel_unshuffle(x, self.stride[0]), self.weight.flatten(1)[..., None, None], self.bias)
+    def forward(self, cells: Tensor) -> Tensor:
+        """[B, channels_in·stride², h, w] -> [B, channels, h, w]."""
+        return F.conv2d(cells, self.weight.flatten(1)[..., None, None], self.bias)
 
 
 class Synthesis(nn.ConvTranspose2d):
@@ -86,5 +86,5 @@ class Synthesis(nn.ConvTranspose2d):
         super().__init__(channels_in, channels, stride, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, h, w] -> [B, channels, h·stride, w·stride]."""
-        return F.pixel_shuffle(F.conv2d(x, self.weight.flatten(1).T[..., None, None]), self.stride[0])
+        """[B, channels_in, h, w] -> [B, channels·stride², h, w]."""
+        return F.conv2d(x, self.weight.flatten(1).T[..., None, None])

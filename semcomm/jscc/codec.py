@@ -188,9 +188,10 @@ def receivable(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
         output: of a channel.
         name: of the constellation.
     """
-    estimates, shares = [], _shares(output, name)
-    for (symbols, noise), share in zip(output.zero_forced(), shares):
-        noise = noise.expand(len(symbols)).float()
+    pairs = _unfaded(output)
+    shares = _shares(pairs, name)
+    estimates = []
+    for (symbols, noise), share in zip(pairs, shares):
         parts = grids.estimated(torch.view_as_real(symbols.to(torch.complex64)), noise[:, None], name)
         estimates.append(torch.view_as_complex(parts) / share.float())
     return estimates, _worth(shares)
@@ -198,13 +199,17 @@ def receivable(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
 
 def snr_seen(output: ChannelOutput) -> Tensor:
     """Return the SNR in dB of each image's symbols [B], in which strong and weak ones count as analog estimates do."""
-    return _worth(_shares(output, "analog"))
+    return _worth(_shares(_unfaded(output), "analog"))
 
 
-def _shares(output: ChannelOutput, name: str) -> Tensor:
+def _unfaded(output: ChannelOutput) -> list[tuple[Tensor, Tensor]]:
+    """Return each image's symbols [k] and their noise power, `float32` [k]."""
+    return [(symbols, noise.expand(len(symbols)).float()) for symbols, noise in output.zero_forced()]
+
+
+def _shares(pairs: Sequence[tuple[Tensor, Tensor]], name: str) -> Tensor:
     """Return the mean share of each image's values in their estimates, `float64` [B]."""
-    pairs = output.zero_forced()
-    return torch.stack([grids.share_of(noise.expand(len(x)).float(), name).double().mean() for x, noise in pairs])
+    return torch.stack([grids.share_of(noise, name).double().mean() for _, noise in pairs])
 
 
 def _worth(shares: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def spread(grid: Tensor, present: Tensor, back: bool = False) -> Tensor:
     counts = [count for count in there.sum((1, 2, 3)).tolist() if count]
     mixed = torch.zeros_like(symbols)
     if counts:
-        turns = torch.cat([_turns(count.bit_length(), grid.device)[:count] for count in counts])
+        turns = torch.cat([_turns((count - 1).bit_length(), grid.device)[:count] for count in counts])
         transform = torch.fft.ifft if back else torch.fft.fft
         flat = symbols[there] if back else symbols[there] * turns
         flat = torch.cat([transform(one, norm="ortho") for one in flat.split(counts)])

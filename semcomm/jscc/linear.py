@@ -27,7 +27,7 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
     them over one noisy channel.
     """
     mean = images.mean((0, 2, 3)) - 0.5
-    last = network.decoder["base"].steps[str(min(network.widths))][0]
+    last = network.decoder["base"].paints[str(min(network.widths))]
     last.bias.copy_(mean.repeat_interleave(min(network.widths) ** 2))
     centred = images - 0.5 - mean[:, None, None]
     trips = [_Trip(torch.full((len(images),), x), centred) for x in (*STEPS_DB, SNR_DB)]
@@ -52,12 +52,14 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
         heard = [trip.heard(network, ours.analysis, generator) for trip in trips]
         half = 2 * layer.symbols
         for part, trip, (arrived, _, rest) in zip((slice(half), slice(half, None)), trips, heard):
-            news = theirs.news(arrived, *rest, trip.known)[:, part].permute(0, 2, 3, 1).flatten(0, 2).double()
+            news = _rows(theirs.news(arrived, *rest, F.pixel_unshuffle(trip.known, layer.stride))[:, part])
             back = _regression(news, trip.cells(ours.analysis)[1])
             theirs.synthesis.weight[part].copy_(back.view_as(theirs.synthesis.weight[part]))
         for trip, (arrived, told, rest) in zip(trips, heard):
-            trip.known = theirs.image(arrived, *rest, trip.known)
-            trip.foreseen = theirs.image(told, *rest, trip.foreseen)
+            trip.known, trip.foreseen = (
+                F.pixel_shuffle(theirs(x, *rest, F.pixel_unshuffle(image, layer.stride))[1], layer.stride)
+                for x, image in ((arrived, trip.known), (told, trip.foreseen))
+            )
 
 
 class _Trip:
@@ -74,7 +76,7 @@ class _Trip:
     def cells(self, ours: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the transmitter sees of each cell, what the receiver lacks, and what it has."""
         seen = self.seen(ours.in_channels)
-        return tuple(_cells(x, ours.stride[0]) for x in (seen, self.images - self.known, self.known))
+        return tuple(_rows(F.pixel_unshuffle(x, ours.stride[0])) for x in (seen, self.images - self.known, self.known))
 
     def heard(self, network: LSCINetwork, ours: nn.Conv2d, generator: torch.Generator) -> tuple[Tensor, Tensor, tuple]:
         """Return the next layer's values as they arrive, as they are foreseen, and what else a step takes."""
@@ -132,6 +134,6 @@ def _regression(given: Tensor, wanted: Tensor) -> Tensor:
     return torch.linalg.solve(own, given.T @ wanted / len(given))
 
 
-def _cells(images: Tensor, stride: int) -> Tensor:
-    """[B, C, H, W] -> the pixels of each cell of stride x stride, `float64` [cells, C·stride²]."""
-    return F.pixel_unshuffle(images, stride).permute(0, 2, 3, 1).flatten(0, 2).double()
+def _rows(grid: Tensor) -> Tensor:
+    """[B, C, h, w] -> `float64` [B·h·w, C]."""
+    return grid.permute(0, 2, 3, 1).flatten(0, 2).double()

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
-from semcomm.jscc.blocks import Analysis, Condition, Stage, Synthesis, shuffled, unshuffled
+from semcomm.jscc.blocks import Analysis, Condition, GatedBlock, Stage, Synthesis, shuffled, unshuffled
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ LAYERS = (
 )  # fmt: skip
 """CBR 1/384, 1/192, 1/96, 1/48, 1/24, 1/12, 1/6, 1/4 and 1/3 with 1 to 9 layers."""
 LATER = 0.1
-"""Factor of the weights through which the networks reach symbols and images, at first: linear transforms go before."""
+"""Factor of the weights through which the networks reach symbols and images, at first: linear transforms go before.
+
+Those through which they reach images at a coarse stride begin at 0: what is foreseen is linear at first."""
 SNR_RANGE = (-2.0, 20.0)
 """In dB; what the networks are trained for. A higher SNR is told to them as the highest of these."""
 STEPS_DB = (2.0, 12.0)
@@ -61,22 +64,30 @@ class EncoderSlice(nn.Module):
         super().__init__()
         self.analysis = Analysis(3 if first else 6, 2 * layer.symbols, layer.stride)
         self.look = None if first else Analysis(3, width, layer.stride)
+        self.weigh = GatedBlock(width, 1)
         self.head = nn.Conv2d(width, 2 * layer.symbols, 3, 1, 1)
         with torch.no_grad():
             self.head.weight *= LATER
             for weights in [] if first else self.look.parameters():
                 weights.zero_()
 
-    def forward(self, images: Tensor, features: Tensor, foreseen: Tensor) -> Tensor:
-        """[B, 3, H, W] around 0, [B, width, h, w] and [B, 3, H, W] -> [B, 2·symbols, h, w]."""
-        if self.look is None:
-            return self.analysis(images) + self.head(features)
-        lacking = images - foreseen
-        return self.analysis(torch.cat([images, lacking], 1)) + self.head(features + self.look(lacking))
+    def forward(self, cells: Tensor, features: Tensor, foreseen: Tensor, condition: Tensor) -> Tensor:
+        """Return the values [B, 2·symbols, h, w].
+
+        Args:
+            cells: of the image, around 0, [B, 3·stride², h, w].
+            features: [B, width, h, w].
+            foreseen: as `cells`.
+            condition: the SNR, [B, SNR_FEATURES].
+        """
+        if self.look is not None:
+            lacking = cells - foreseen
+            cells, features = torch.cat([cells, lacking], 1), features + self.look(lacking)
+        return self.analysis(cells) + self.head(self.weigh(features, condition))
 
 
 class DecoderSlice(nn.Module):
-    """What a layer's values say beyond what is known: a change of the features at its stride, and one of the image.
+    """What a layer's values say beyond what is known, which changes the image and, through `join`, the features.
 
     A step of a Kalman filter, with all of its matrices learned: the values are compared with what the image so far lets
     expect, and each difference weighs λ / (λ + noise), where λ is its variance. There are two such steps, for a low SNR
@@ -91,7 +102,7 @@ class DecoderSlice(nn.Module):
         self.synthesis = Synthesis(4 * layer.symbols, 3, layer.stride)
         self.join = nn.Conv2d(4 * layer.symbols, width, 3, 1, 1)
 
-    def news(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor) -> Tensor:
+    def news(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, cells: Tensor) -> Tensor:
         """Return weighted differences for the low and the high SNR, [B, 4·symbols, h, w].
 
         Args:
@@ -99,23 +110,19 @@ class DecoderSlice(nn.Module):
             noise: power of a pair, [B, 1, 1, 1].
             high: how much of the step for a high SNR is taken, [B, 1, 1, 1].
             present: 0 or 1, [B, 1, h, w].
-            image: so far, [B, 3, H, W].
+            cells: of the image so far, [B, 3·stride², h, w].
         """
         share = torch.cat([1 - high, high], 1).repeat_interleave(values.shape[1], 1)
         weight = share * torch.sigmoid(self.log_variance[:, None, None] - noise.log())
         values = values.repeat(1, 2, 1, 1)
-        return present * weight * (values if self.expected is None else values - self.expected(image))
+        return present * weight * (values if self.expected is None else values - self.expected(cells))
 
     def forward(
-        self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor
+        self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, cells: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `news` -> features [B, width, h, w], image."""
-        news = self.news(values, noise, high, present, image)
-        return present * self.join(news), image + self.synthesis(news)
-
-    def image(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, image: Tensor) -> Tensor:
-        """As `news` -> image."""
-        return image + self.synthesis(self.news(values, noise, high, present, image))
+        """As `news` -> news, and cells."""
+        news = self.news(values, noise, high, present, cells)
+        return news, cells + self.synthesis(news)
 
 
 class Encoder(nn.Module):
@@ -132,9 +139,8 @@ class Encoder(nn.Module):
             before, channels = stride, width
         self.steps, self.stages = nn.ModuleDict(steps), nn.ModuleDict(stages)
 
-    def forward(self, images: Tensor, snr_db: Tensor) -> dict[int, Tensor]:
-        """[B, 3, H, W] in [0, 1], sides divisible by the largest stride -> features by stride."""
-        condition = self.condition(snr_db)
+    def forward(self, images: Tensor, condition: Tensor) -> dict[int, Tensor]:
+        """[B, 3, H, W] in [0, 1], sides divisible by the largest stride, and the SNR -> features by stride."""
         features, x = {}, images - 0.5
         for stride, step in self.steps.items():
             x = self.stages[stride](step(x), condition)
@@ -143,19 +149,71 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From features at each stride to images: the decoder's share of the base slice."""
+    """From features at each stride to those at the next, and to changes of the image: its share of the base slice."""
 
     def __init__(self, widths: dict[int, int], blocks: dict[int, int]) -> None:
         super().__init__()
         self.condition = Condition()
-        steps, stages = {}, {}
+        stages, paints, steps = {}, {}, {}
         order = sorted(widths, reverse=True)
-        for stride, finer in zip(order, [*order[1:], 1]):
+        for stride, finer in zip(order, [*order[1:], None]):
+            kernel = 1 if finer else 3
             stages[str(stride)] = Stage(widths[stride], blocks[stride])
-            steps[str(stride)] = shuffled(widths[stride], widths.get(finer, 3), stride // finer, 3 if finer == 1 else 1)
-        self.steps, self.stages = nn.ModuleDict(steps), nn.ModuleDict(stages)
-        with torch.no_grad():
-            self.steps[str(order[-1])][0].weight *= LATER
+            paints[str(stride)] = nn.Conv2d(widths[stride], 3 * stride**2, kernel, 1, kernel // 2)
+            with torch.no_grad():
+                for weights in paints[str(stride)].parameters():
+                    weights *= 0 if finer else LATER
+            if finer:
+                steps[str(stride)] = shuffled(widths[stride], widths[finer], stride // finer, 1)
+        self.stages, self.paints, self.steps = nn.ModuleDict(stages), nn.ModuleDict(paints), nn.ModuleDict(steps)
+
+
+class Reconstruction:
+    """What is made of an image's layers as they come: an image, and features at the stride of the last.
+
+    The receiver has it, and the transmitter foresees it.
+
+    Args:
+        network: whose decoder it is.
+        snr_db: of the estimates [B].
+        plan: layers of each block [B, h, w].
+    """
+
+    def __init__(self, network: "LSCINetwork", snr_db: Tensor, plan: Tensor) -> None:
+        self.slices, self.base = network.decoder["slices"], network.decoder["base"]
+        self.condition = self.base.condition(snr_db.clamp(*ESTIMATES_RANGE))
+        self.noise, self.high = noise_variance(snr_db)[:, None, None, None], network.high(snr_db)
+        self.stride, self.finest = network.stride, min(network.widths)
+        self.cells = torch.zeros(len(plan), 3 * self.stride**2, *plan.shape[1:], device=plan.device)
+        self.features, self.heard = None, []
+
+    def reach(self, stride: int) -> Tensor:
+        """Return the image around 0 with all that was heard at coarser strides, as cells of `stride`."""
+        while self.stride > stride:
+            self._understand()
+            self.features = self.base.steps[str(self.stride)](self.features)
+            self.cells = F.pixel_unshuffle(F.pixel_shuffle(self.cells, self.stride), self.stride // 2)
+            self.stride //= 2
+        return self.cells
+
+    def hear(self, index: int, values: Tensor, gain: Tensor, present: Tensor) -> None:
+        """Take layer `index`'s values [B, 2·symbols, h, w], their gain [B, 1, 1, 1] and where they are [B, 1, h, w]."""
+        piece = self.slices[index]
+        news, self.cells = piece(values, self.noise / gain**2, self.high, present, self.cells)
+        self.heard.append((piece.join, news, present))
+
+    def finished(self) -> Tensor:
+        """Return the images [B, 3, H, W] around 0, not clamped."""
+        self.reach(self.finest)
+        self._understand()
+        return F.pixel_shuffle(self.cells, self.stride)
+
+    def _understand(self) -> None:
+        """Join what was heard at this stride to the features, and change the image by what they say."""
+        changes = [present * join(news) for join, news, present in self.heard]
+        features = sum(changes) if self.features is None else sum(changes, self.features)
+        self.features, self.heard = self.base.stages[str(self.stride)](features, self.condition), []
+        self.cells = self.cells + self.base.paints[str(self.stride)](self.features)
 
 
 class LSCINetwork(nn.Module):
@@ -171,14 +229,17 @@ class LSCINetwork(nn.Module):
         decoder_blocks: those of the decoder.
         constellation: what the symbols are.
         held: slices that are there; None for all.
+
+    Attributes:
+        options: the arguments but `held`, as JSON data.
     """
 
     def __init__(
         self,
         layers: Sequence[Layer] = LAYERS,
-        widths: Sequence[int] = (80, 128, 144),
-        encoder_blocks: Sequence[int] = (2, 2, 1),
-        decoder_blocks: Sequence[int] = (3, 2, 1),
+        widths: Sequence[int] = (96, 108, 104),
+        encoder_blocks: Sequence[int] = (3, 1, 1),
+        decoder_blocks: Sequence[int] = (5, 2, 1),
         constellation: str = "16qam",
         held: int | None = None,
     ) -> None:
@@ -197,6 +258,13 @@ class LSCINetwork(nn.Module):
                 f"widths, encoder_blocks and decoder_blocks need {len(scales)} numbers each, for strides {scales}"
             )
         self.widths = dict(zip(scales, widths))
+        self.options = {
+            "layers": [list(pair) for pair in pairs],
+            "widths": list(widths),
+            "encoder_blocks": list(encoder_blocks),
+            "decoder_blocks": list(decoder_blocks),
+            "constellation": constellation,
+        }
         self.held = len(self.layers) if held is None else held
         if not 1 <= self.held <= len(self.layers):
             raise ConfigurationError(f"a network of {len(self.layers)} layers cannot hold {held} slices")
@@ -251,15 +319,17 @@ class LSCINetwork(nn.Module):
             [B, 2·symbols, h, w] for each layer, zero where it is absent, and [B, layers].
         """
         snr_db = snr_db.clamp(*SNR_RANGE)
-        features = self.encoder["base"](images, snr_db)
-        told_db = grids.snr_of_estimates(snr_db, self.constellation)
-        noise, high = noise_variance(told_db)[:, None, None, None], self.high(told_db)
-        symbols, gains, foreseen = [], [], torch.zeros_like(images)
-        for index in range(int(plan.max())):
-            present = self.presence(plan, index)
-            values = self.encoder["slices"][index](images - 0.5, features[self.layers[index].stride], foreseen)
+        condition = self.encoder["base"].condition(snr_db)
+        features = self.encoder["base"](images, condition)
+        foreseen = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
+        cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in self.widths}
+        symbols, gains = [], []
+        for index, layer in enumerate(self.layers[: int(plan.max())]):
+            present, stride = self.presence(plan, index), layer.stride
+            seen = cells[stride], features[stride], foreseen.reach(stride)
+            values = self.encoder["slices"][index](*seen, condition)
             sent, gain, told = grids.emitted(values, present, self.constellation)
-            foreseen = self.decoder["slices"][index].image(told, noise / gain**2, high, present, foreseen)
+            foreseen.hear(index, told, gain, present)
             symbols.append(sent)
             gains.append(gain.flatten())
         return symbols, torch.stack(gains, 1)
@@ -273,18 +343,9 @@ class LSCINetwork(nn.Module):
             snr_db: of the estimates [B].
             plan: layers of each block [B, h, w]; what it has beyond `symbols` is ignored.
         """
-        base = self.decoder["base"]
-        condition = base.condition(snr_db.clamp(*ESTIMATES_RANGE))
-        noise, high = noise_variance(snr_db)[:, None, None, None], self.high(snr_db)
-        height, width = (self.stride * side for side in plan.shape[1:])
-        features, image = None, plan.new_zeros(len(plan), 3, height, width, dtype=torch.float32)
-        for stride, stage in base.stages.items():
-            for index, received in enumerate(symbols):
-                if self.layers[index].stride == int(stride):
-                    gain = gains[:, index, None, None, None]
-                    present = self.presence(plan, index)
-                    values = grids.spread(received * present, present, back=True) / gain
-                    change, image = self.decoder["slices"][index](values, noise / gain**2, high, present, image)
-                    features = change if features is None else features + change
-            features = base.steps[stride](stage(features, condition))
-        return image + features + 0.5
+        made = Reconstruction(self, snr_db, plan)
+        for index, received in enumerate(symbols):
+            gain, present = gains[:, index, None, None, None], self.presence(plan, index)
+            made.reach(self.layers[index].stride)
+            made.hear(index, grids.spread(received * present, present, back=True) / gain, gain, present)
+        return made.finished() + 0.5

@@ -314,7 +314,7 @@ class LSCITraining(Transmission):
 
     def describe(self, module: LSCINetwork) -> dict[str, Any]:
         """Return what the card says."""
-        return self.described(module, "lsci", self.network, self.build()) | {
+        return self.described(module, "lsci", module.options, self.build()) | {
             "title": f"LSCI on {self.network['constellation']}",
             "purpose": (
                 "A layered learned codec: images to channel symbols and back, for any number of its "

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_codecs import TINY, USES, smooth_images, tiny_deepjscc, tiny_lsci
 from torch import nn
+from torch.nn import functional as F
 
 from semcomm import QAM
 from semcomm.errors import ConfigurationError
@@ -83,7 +84,9 @@ def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part)
         assert not torch.equal(seeing[1], blind[1])
         # a receiver to which the first layer says nothing lacks all
         network.decoder["slices"][0].synthesis.weight.zero_()
-        alone = second(images - 0.5, network.encoder["base"](images, SNR)[16], torch.zeros_like(images))
+        base, cells = network.encoder["base"], F.pixel_unshuffle(images - 0.5, 16)
+        condition = base.condition(SNR)
+        alone = second(cells, base(images, condition)[16], torch.zeros_like(cells), condition)
         expected = grids.emitted(alone, network.presence(whole(2), 1), "16qam")[0]
         assert torch.allclose(network.encode(images, SNR, whole(2))[0][1], expected)
 
@@ -103,20 +106,53 @@ def test_a_receiver_gets_the_values_whatever_their_scale(images):
 def test_what_is_known_already_is_no_news(images):
     """Values that are as the image so far lets expect change nothing; others as the noise allows."""
     piece = tiny_lsci().decoder["slices"][1]
-    present = torch.ones(2, 1, 3, 2)
-    for high, expected in zip((0.0, 1.0), piece.expected(images).chunk(2, 1)):
+    present, cells = torch.ones(2, 1, 3, 2), F.pixel_unshuffle(images, 16)
+    for high, expected in zip((0.0, 1.0), piece.expected(cells).chunk(2, 1)):
         high = torch.full((2, 1, 1, 1), high)
-        features, image = piece(expected, torch.ones(2, 1, 1, 1), high, present, images)
-        assert torch.allclose(image, images, atol=1e-5)
-        assert torch.equal(
-            piece.image(expected + 2, high + 1, high, present, images),
-            piece(expected + 2, high + 1, high, present, images)[1],
-        )
+        news, after = piece(expected, torch.ones(2, 1, 1, 1), high, present, cells)
+        assert news.abs().max() < 1e-5 and torch.allclose(after, cells, atol=1e-5)
         changes = []
         for noise in (0.01, 1.0, 100.0):
-            found = piece(expected + 1, torch.full((2, 1, 1, 1), noise), high, present, images)
-            changes.append((found[0] - features).abs().mean().item())
+            news, after = piece(expected + 1, torch.full((2, 1, 1, 1), noise), high, present, cells)
+            assert torch.allclose(after - cells, piece.synthesis(news), atol=1e-5)
+            changes.append(news.abs().mean().item())
         assert changes[0] > 1.5 * changes[1] > 3 * changes[2] > 0
+        assert torch.equal(piece.news(expected + 1, high + 1, high, 0 * present, cells), 0 * news)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("constellation", ["16qam", "analog"])
+def test_the_transmitter_foresees_the_picture_of_a_receiver_without_noise(images, constellation):
+    """What the last layer is shown is what `decode` makes of those before it, but for its finest stage."""
+    network = tiny_lsci(constellation)
+    plan = torch.tensor([[[1, 4], [2, 3], [4, 1]], [[4, 4], [1, 1], [2, 2]]], dtype=torch.uint8)
+    shown = []
+    network.encoder["slices"][3].register_forward_hook(lambda module, given, _: shown.append(given[2]))
+    sent, gains = network.encode(images, SNR, plan)
+    none = torch.zeros(2, 1, 1, 1)
+    estimates = [grids.estimated(x, none, constellation) / grids.share_of(none, constellation) for x in sent[:3]]
+    for weights in network.decoder["base"].paints["4"].parameters():
+        weights.zero_()
+    made = network.decode(estimates, gains, grids.snr_of_estimates(SNR, constellation), plan)
+    assert torch.allclose(F.pixel_unshuffle(made - 0.5, 4), shown[0], atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("stride", "same"), [("16", [True, True, False, False]), ("8", [True, True, True, False])])
+def test_what_a_receivers_network_makes_of_coarser_layers_changes_what_finer_ones_send(images, stride, same):
+    network = tiny_lsci()
+    before, _ = network.encode(images, SNR, whole(4))
+    network.decoder["base"].paints[stride].weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    after, _ = network.encode(images, SNR, whole(4))
+    assert [torch.equal(a, b) for a, b in zip(after, before)] == same
+
+
+def test_every_weight_has_a_part_in_the_loss(images):
+    network = tiny_lsci().requires_grad_()
+    sent, gains = network.encode(images, SNR, whole(4))
+    (network.decode(sent, gains, SNR, whole(4)) - images).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize("constellation", ["analog", "16qam"])

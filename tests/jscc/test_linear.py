@@ -18,7 +18,7 @@ def fitted(images: torch.Tensor, **options) -> LSCINetwork:
     linear.fit(network, images, torch.Generator().manual_seed(2))
     for piece in network.encoder["slices"]:
         nn.init.zeros_(piece.head.weight), nn.init.zeros_(piece.head.bias)
-    nn.init.zeros_(network.decoder["base"].steps["4"][0].weight)
+    nn.init.zeros_(network.decoder["base"].paints["4"].weight)
     return network
 
 
@@ -45,9 +45,10 @@ def test_one_layer_without_noise_is_principal_component_analysis():
 def test_a_cell_with_more_values_than_pixels_sends_some_again():
     images = smooth_images(24, 32, 48, seed=6)
     options = {"widths": [6], "encoder_blocks": [1], "decoder_blocks": [1], "constellation": "analog"}
-    errors = [error(fitted(images, layers=[[4, symbols]], **options), images, 1, 40.0) for symbols in (16, 24, 36)]
-    assert errors[0] > errors[1] > errors[2] * 0.6
-    assert errors[2] < 0.01 * images.var().item()
+    networks = [fitted(images, layers=[[4, symbols]], **options) for symbols in (16, 24, 36)]
+    errors = [error(network, images, 1, linear.SNR_DB) for network in networks]
+    assert errors[0] > errors[1] > errors[2]
+    assert error(networks[2], images, 1, 40.0) < 0.01 * images.var().item()
 
 
 @pytest.mark.parametrize("constellation", ["analog", "qpsk", "16qam"])
@@ -58,7 +59,11 @@ def test_every_layer_helps_and_so_does_the_snr(constellation, snr_db):
     errors = [error(network, images, layers, snr_db) for layers in (1, 2, 3, 4)]
     assert errors == sorted(errors, reverse=True)
     assert errors[3] < 0.7 * errors[0] < 0.7 * images.var().item()
-    assert error(network, images, 4, snr_db + 5) < errors[3] or (constellation, snr_db) == ("qpsk", 20.0)
+    better = error(network, images, 4, snr_db + 5)
+    if (constellation, snr_db) == ("qpsk", 20.0):  # both of its bits arrive as they are
+        assert better == pytest.approx(errors[3], rel=1e-6)
+    else:
+        assert better < errors[3]
 
 
 @pytest.mark.parametrize(("constellation", "least"), [("qpsk", 2.0), ("16qam", 4.5), ("64qam", 2.5)])
