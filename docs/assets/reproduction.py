@@ -19,10 +19,10 @@ FIRST = ("sess", "ssim", "psnr")
 
 def main(folder: Path) -> None:
     """Copy from the folder of a reproduction."""
+    scorecard = (folder / "scorecard.md").read_text(encoding="utf-8")  # none as long as it runs: then nothing is lost
     pictures = HERE / "reproduction"
     shutil.rmtree(pictures, ignore_errors=True)
     pictures.mkdir()
-    scorecard = (folder / "scorecard.md").read_text(encoding="utf-8")
     (pictures / "scorecard.md").write_text(re.sub("^#", "##", scorecard, flags=re.MULTILINE), encoding="utf-8")
     for database in sorted(folder.glob("*/*/results.sqlite")):
         run = database.parent
