@@ -24,7 +24,8 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
     A layer's transmitter sees the image z1 and what it foresees a receiver to lack of it, z2. It sends the components
     a·z that tell most of what the receiver does lack: whose |cov(lacking, a·z)|² is the largest against a·z's own
     variance, given what the receiver has, and the noise that comes with sending it; with the powers that are best for
-    them over one noisy channel.
+    them over one noisy channel. In a new network that is all of the image at the coarse strides, whose stages paint
+    nothing yet.
     """
     mean = images.mean((0, 2, 3)) - 0.5
     last = network.decoder["base"].paints[str(min(network.widths))]

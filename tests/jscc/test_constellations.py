@@ -94,7 +94,7 @@ def test_rounding_costs_little_more_than_it_must_for_a_gaussian_whatever_the_val
     # and it is spread over the image: as much of it where there is nothing
     quiet = values[0].abs() <= values[0].abs().median()
     assert (lacking[0][quiet] ** 2).mean() == pytest.approx((lacking[0] ** 2).mean().item(), rel=0.1)
-    # of the power that is allowed
+    # most of the power that is allowed is used
     assert ((symbols**2).sum((1, 2, 3)) / 1600 / 8).min() > {"qpsk": 0.999, "16qam": 0.95, "64qam": 0.75}[name]
 
 
