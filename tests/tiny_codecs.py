@@ -46,8 +46,7 @@ def saved(path: Path, network: nn.Module, **changes) -> Path:
     """Write a network as a training does: half precision, and a card that says what it is."""
     if isinstance(network, LSCINetwork):
         layers = [[layer.stride, layer.symbols] for layer in network.layers]
-        options = {**TINY, "layers": layers, "constellation": network.constellation}
-        card = {"kind": "lsci", "network": options}
+        card = {"kind": "lsci", "network": {**TINY, "layers": layers}, "constellations": [network.constellation]}
     else:
         card = {"kind": "deepjscc", "network": {"symbols": network.layers[0].symbols}}
     card |= {"snr_db": [-2.0, 20.0], **changes}

@@ -8,15 +8,17 @@ SNR_FEATURES = 32
 
 
 class Condition(nn.Module):
-    """An SNR in dB as features for the gates."""
+    """An SNR in dB and what rounding to a constellation takes, as features for the gates."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(1, SNR_FEATURES), nn.Tanh(), nn.Linear(SNR_FEATURES, SNR_FEATURES))
+        self.layers = nn.Sequential(nn.Linear(2, SNR_FEATURES), nn.Tanh(), nn.Linear(SNR_FEATURES, SNR_FEATURES))
 
-    def forward(self, snr_db: Tensor) -> Tensor:
-        """[B] -> [B, SNR_FEATURES]."""
-        return torch.tanh(self.layers((snr_db.float()[:, None] - 9) / 7))
+    def forward(self, snr_db: Tensor, rounding: float) -> Tensor:
+        """[B], and `constellation.rounding` -> [B, SNR_FEATURES]."""
+        snr_db = snr_db.float()
+        given = [(snr_db - 9) / 7, torch.full_like(snr_db, (rounding - 0.3) / 0.2)]
+        return torch.tanh(self.layers(torch.stack(given, 1)))
 
 
 class GatedBlock(nn.Module):

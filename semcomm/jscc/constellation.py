@@ -150,6 +150,12 @@ def snr_of_estimates(snr_db: Tensor, name: str) -> Tensor:
     return 10 * torch.log10(share / (1 - share))
 
 
+@lru_cache
+def rounding(name: str) -> float:
+    """Return the amplitude that rounding leaves out, to unit amplitude of the values: 0.6 for QPSK, none for analog."""
+    return sqrt(1 - share_of(torch.zeros(()), name).item())
+
+
 def passed(noisy: Tensor, noise_variance: Tensor, name: str) -> Tensor:
     """Return 0, whose gradient to `noisy` is that of its estimate, as if points had not been rounded nor estimated."""
     if name == "analog":

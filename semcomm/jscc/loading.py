@@ -64,7 +64,11 @@ def hash_of(checkpoint: str | Path) -> str:
 
 
 def load_codec(
-    checkpoint: str | Path, device: str = "cpu", precision: Precision = "fp32", held: int | None = None
+    checkpoint: str | Path,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    held: int | None = None,
+    constellation: str | None = None,
 ) -> Codec:
     """Return a codec, read once per process as long as its file stays the same.
 
@@ -73,13 +77,14 @@ def load_codec(
         device: where to compute.
         precision: `fp32` or `bf16`.
         held: how many slices to load, from the base on; None for all. No weights of others are looked at.
+        constellation: what the symbols are to be; None for the first that it was trained for.
 
     Raises:
         ModelError: when there is none, or it is damaged or of another kind.
-        ConfigurationError: when it has fewer slices.
+        ConfigurationError: when it has fewer slices, or was not trained for this constellation.
     """
     path = path_of(checkpoint)
-    return _codec(path, *_stamp(path), device, precision, held)
+    return _codec(path, *_stamp(path), device, precision, held, constellation)
 
 
 def slice_bits(network: Network, layers: int, bits_per_weight: int = 16) -> int:
@@ -112,19 +117,33 @@ def _hash(path: Path, *stamp: int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _codec(path: Path, modified: int, size: int, device: str, precision: Precision, held: int | None) -> Codec:
+def _codec(
+    path: Path,
+    modified: int,
+    size: int,
+    device: str,
+    precision: Precision,
+    held: int | None,
+    constellation: str | None,
+) -> Codec:
     data = _read(path)
     try:
         tensors = load(data)
         card = json.loads(metadata(data)["card"])
         kind = KINDS[card["kind"]]
         options = dict(card["network"])
+        known = card["constellations"] if kind is LSCINetwork else [kind.constellation]
         if held is not None:
             tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
     except (SafetensorError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
+    if constellation not in (None, *known):
+        raise ConfigurationError(
+            f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
+            f"or train one with semcomm train experiments/train/lsci.yaml task.constellations='{{{constellation}: 1}}'"
+        )
     if kind is LSCINetwork:
-        options["held"] = held
+        options |= {"held": held, "constellation": constellation or known[0]}
     elif held not in (None, 1):
         raise ConfigurationError(f"{path}: a DeepJSCC has one slice, not {held}")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):

@@ -181,7 +181,7 @@ class Reconstruction:
 
     def __init__(self, network: "LSCINetwork", snr_db: Tensor, plan: Tensor) -> None:
         self.slices, self.base = network.decoder["slices"], network.decoder["base"]
-        self.condition = self.base.condition(snr_db.clamp(*ESTIMATES_RANGE))
+        self.condition = self.base.condition(snr_db.clamp(*ESTIMATES_RANGE), grids.rounding(network.constellation))
         self.noise, self.high = noise_variance(snr_db)[:, None, None, None], network.high(snr_db)
         self.stride, self.finest = network.stride, min(network.widths)
         self.cells = torch.zeros(len(plan), 3 * self.stride**2, *plan.shape[1:], device=plan.device)
@@ -231,7 +231,8 @@ class LSCINetwork(nn.Module):
         held: slices that are there; None for all.
 
     Attributes:
-        options: the arguments but `held`, as JSON data.
+        constellation: may be changed at any time. The weights are the same for all; a card says which they know.
+        options: the arguments but `constellation` and `held`, as JSON data.
     """
 
     def __init__(
@@ -263,7 +264,6 @@ class LSCINetwork(nn.Module):
             "widths": list(widths),
             "encoder_blocks": list(encoder_blocks),
             "decoder_blocks": list(decoder_blocks),
-            "constellation": constellation,
         }
         self.held = len(self.layers) if held is None else held
         if not 1 <= self.held <= len(self.layers):
@@ -319,7 +319,7 @@ class LSCINetwork(nn.Module):
             [B, 2·symbols, h, w] for each layer, zero where it is absent, and [B, layers].
         """
         snr_db = snr_db.clamp(*SNR_RANGE)
-        condition = self.encoder["base"].condition(snr_db)
+        condition = self.encoder["base"].condition(snr_db, grids.rounding(self.constellation))
         features = self.encoder["base"](images, condition)
         foreseen = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
         cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in self.widths}

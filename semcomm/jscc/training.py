@@ -4,17 +4,19 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.images import ImageSet
+from semcomm.jscc import constellation as grids
 from semcomm.jscc import linear, losses
 from semcomm.jscc.allocation import activity, planned
 from semcomm.jscc.checks import figures
 from semcomm.jscc.codec import Codec, Network
+from semcomm.jscc.constellation import Name
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.disturbance import received
 from semcomm.jscc.lsci import LSCINetwork
@@ -196,7 +198,7 @@ class Transmission(Task):
         return {k: v.half() for k, v in module.state_dict().items()}
 
     def load(self, module: nn.Module, tensors: dict[str, Tensor]) -> None:
-        """Start from a shipped codec of the same shape; its constellation may be another."""
+        """Start from a shipped codec of the same shape; its constellations may be others."""
         try:
             module.load_state_dict({k: v.float() for k, v in tensors.items()})
         except RuntimeError as error:
@@ -220,11 +222,12 @@ class Transmission(Task):
 
 
 class LSCITraining(Transmission):
-    """LSCI, for all its layers and SNRs at once.
+    """LSCI, for all its layers, SNRs and constellations at once.
 
     Args:
         folders: as for `Transmission`, like the arguments up to `name`.
-        constellation: what the symbols are: `analog`, `qpsk`, `16qam` or `64qam`.
+        constellations: what the symbols are, `analog`, `qpsk`, `16qam` or `64qam`, and how often; one is drawn for each
+            step. The first is the one whose scores the card has in full; 16QAM alone if left out.
         layers: (stride, symbols) of each layer, from the base on; LSCI's own if left out. A single layer on a
             constellation is DeepJSCC-Q.
         widths: channels of the features at strides 4, 8, 16, as far as layers go.
@@ -248,7 +251,7 @@ class LSCITraining(Transmission):
         snr_db: tuple[float, ...] = (-2.0, 20.0),
         loss: dict[str, float] | None = None,
         name: str = "lsci",
-        constellation: Literal["analog", "qpsk", "16qam", "64qam"] = "16qam",
+        constellations: dict[Name, float] | None = None,
         layers: list[list[int]] | None = None,
         widths: list[int] | None = None,
         encoder_blocks: list[int] | None = None,
@@ -265,7 +268,14 @@ class LSCITraining(Transmission):
             "encoder_blocks": encoder_blocks,
             "decoder_blocks": decoder_blocks,
         }
-        self.network = {"constellation": constellation} | {k: v for k, v in given.items() if v is not None}
+        self.network = {k: v for k, v in given.items() if v is not None}
+        self.constellations = constellations or {"16qam": 1.0}
+        self.main = grids.checked(next(iter(self.constellations)))
+        for name in self.constellations:
+            grids.checked(name)
+        self.drawn_constellations = torch.tensor(list(self.constellations.values()), dtype=torch.float32)
+        if self.drawn_constellations.min() < 0 or not self.drawn_constellations.sum():
+            raise ConfigurationError(f"constellations is {constellations}; shares are at least 0, and one is above it")
         self.adaptive, self.misled, self.faded = adaptive, misled, faded
         with torch.device("meta"):  # no weights are needed, nor drawn
             network = self.build()
@@ -278,7 +288,7 @@ class LSCITraining(Transmission):
 
     def build(self) -> LSCINetwork:
         """Return the network."""
-        return LSCINetwork(**self.network)
+        return LSCINetwork(**self.network, constellation=self.main)
 
     def begin(self, module: LSCINetwork) -> None:
         """Fit the linear transforms beside the networks to crops of the pictures."""
@@ -300,12 +310,30 @@ class LSCITraining(Transmission):
             "plan": planned(torch.where(varied, wish, 0.0), budget, self.uses),
             "told_db": snr_db + misled * error,
             "faded": torch.rand(size, generator=generator) < self.faded,
+            "constellation": torch.multinomial(self.drawn_constellations, 1, generator=generator)[0],
         }
+
+    def losses(self, module: LSCINetwork, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """As `Transmission.losses`, on the batch's constellation."""
+        module.constellation = list(self.constellations)[int(batch["constellation"])]
+        return super().losses(module, batch, generator)
+
+    def validate(self, module: LSCINetwork) -> dict[str, float]:
+        """As `Transmission.validate`, the first constellation in full, one figure for each of the others."""
+        scores = {}
+        for name in self.constellations:
+            module.constellation = name
+            found = super().validate(module)
+            scores |= found if name == self.main else {f"{key} on {name}": score for key, score in found.items()}
+        module.constellation = self.main
+        return scores
 
     def judged(self, images: Tensor, module: LSCINetwork) -> Sequence[tuple[str, float, Tensor]]:
         """Return a few SNRs at a low, a middle and the CBR-1/6 rate, or all layers where there are few."""
         codec = Codec(self.build())
         wanted = [layers for layers in (3, 6, 7) if layers <= module.held] or [module.held]
+        if module.constellation != self.main:
+            return [(f"{wanted[-1]} layers", 10, _whole(images, module, wanted[-1]))]
         tried = [(f"{n} layers", snr_db, _whole(images, module, n)) for n in wanted for snr_db in (0, 10, 20)]
         if 7 in wanted:
             plan = codec.plan(images, codec.uses_of(images, 7), "adaptive")
@@ -314,11 +342,14 @@ class LSCITraining(Transmission):
 
     def describe(self, module: LSCINetwork) -> dict[str, Any]:
         """Return what the card says."""
+        names = list(self.constellations)
         return self.described(module, "lsci", module.options, self.build()) | {
-            "title": f"LSCI on {self.network['constellation']}",
+            "title": f"LSCI on {', '.join(names)}",
+            "constellations": names,
             "purpose": (
                 "A layered learned codec: images to channel symbols and back, for any number of its "
                 f"{len(self.uses)} layers and any SNR from {self.snr_db[0]:g} to {self.snr_db[1]:g} dB. "
+                f"Scores are those on {self.main} where they do not say otherwise. "
                 "The layers are this project's own; it claims none of the published system's numbers."
             ),
         }

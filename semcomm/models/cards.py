@@ -135,7 +135,7 @@ _ALL = (
         3,
         tuple(f"models/weights/generator_{part}.safetensors" for part in ("autoencoder", "denoiser")),
     ),
-    _codec("lsci-16qam", "LSCI on 16QAM", 7),
+    _codec("lsci", "LSCI", 7),
     _codec("deepjscc-6", "DeepJSCC at CBR 1/6", 1),
     _codec("deepjscc-12", "DeepJSCC at CBR 1/12", 1),
     ModelCard(

@@ -35,7 +35,8 @@ class Processes:
             raise ConfigurationError(
                 "several processes were started; training together needs accelerate: pip install accelerate"
             ) from None
-        self._accelerator = Accelerator(cpu=device == "cpu")
+        # without a GPU it must be told, or each process would take itself for the only one
+        self._accelerator = Accelerator(cpu=device == "cpu" or not torch.cuda.is_available())
         self.rank, self.device = self._accelerator.process_index, self._accelerator.device
 
     @property

@@ -39,6 +39,7 @@ class _Learned(UsesWeights, Transceiver):
 
     precision: Precision
     device: str
+    constellation: Name | None
     assumed_snr_db: float
     receiver_slices: int | None
     model_shared_by: int | None
@@ -57,8 +58,13 @@ class _Learned(UsesWeights, Transceiver):
         return hash_of(self.file)
 
     def codec(self, held: int | None = None) -> Codec:
-        """Return the codec, with its first `held` slices or all."""
-        return load_codec(self.file, str(device_of(self.device)), self.precision, held)
+        """Return the codec, with its first `held` slices or all.
+
+        Raises:
+            ModelError: when the checkpoint is missing or damaged.
+            ConfigurationError: when it was not trained for this constellation.
+        """
+        return load_codec(self.file, str(device_of(self.device)), self.precision, held, self.constellation)
 
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
         """Turn `images` [B, 3, H, W] into symbols."""
@@ -113,10 +119,10 @@ class LSCI(_Learned):
 
     Args:
         checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
-            comes with semcomm for this constellation.
+            comes with semcomm.
         layers: first so many layers everywhere, 1 to 9. This or `channel_uses_per_pixel`.
         channel_uses_per_pixel: budget in complex symbols per pixel.
-        constellation: what the checkpoint was trained for: `16qam`, `qpsk`, `64qam` or `analog`.
+        constellation: what the symbols are: `16qam`, `qpsk`, `64qam` or `analog`, if the checkpoint was trained for it.
         allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more to see, at no more
             channel uses. None takes `uniform` with `layers`, `adaptive` with `channel_uses_per_pixel`.
         receiver_slices: slices that the receiver holds; it makes nothing of further layers. None for all.
@@ -160,23 +166,7 @@ class LSCI(_Learned):
     @property
     def file(self) -> str:
         """The checkpoint, by name or path."""
-        return self.checkpoint or f"lsci-{self.constellation}"
-
-    def codec(self, held: int | None = None) -> Codec:
-        """Return the codec, with its first `held` slices or all.
-
-        Raises:
-            ModelError: when the checkpoint is missing or damaged.
-            ConfigurationError: when it is for another constellation.
-        """
-        codec = super().codec(held)
-        there = codec.network.constellation
-        if there != self.constellation:
-            raise ConfigurationError(
-                f"{self.file} was trained for {there}, not for {self.constellation}: set constellation to {there}, or "
-                f"train one with semcomm train experiments/train/lsci.yaml task.constellation={self.constellation}"
-            )
-        return codec
+        return self.checkpoint or "lsci"
 
     def planned(self, codec: Codec, images: Tensor) -> Tensor:
         """Return the layers of each block of `images` [B, 3, H, W]."""
@@ -198,6 +188,7 @@ class DeepJSCC(_Learned):
         device: where to compute; `auto` takes a GPU where there is one.
     """
 
+    constellation = None
     receiver_slices = None
     model_shared_by = None
     assumed_snr_db = 10.0

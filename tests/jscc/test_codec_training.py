@@ -235,8 +235,37 @@ def test_the_losses_are_what_they_say():
     assert error.tolist() == pytest.approx([0.6931, 2.3979, 0.00995], rel=1e-3)  # ln 2, ln 11, ln 1.01
 
 
+def test_constellations_are_drawn_by_their_shares_and_all_are_known_after(pictures, tmp_path):
+    task = lsci(pictures, constellations={"64qam": 3.0, "qpsk": 1.0})
+    path = train(task, small(steps=2), tmp_path)
+    generator = torch.Generator().manual_seed(5)
+    drawn = [int(task.batch(1, 0.0, generator)["constellation"]) for _ in range(200)]
+    assert sum(drawn) / 200 == pytest.approx(0.25, abs=0.07)
+    assert load_codec(path).card["constellations"] == ["64qam", "qpsk"]
+    assert [load_codec(path, constellation=name).network.constellation for name in (None, "qpsk")] == ["64qam", "qpsk"]
+    with pytest.raises(ConfigurationError, match="was trained for 64qam, qpsk, not for analog"):
+        load_codec(path, constellation="analog")
+    row = scores_of(tmp_path)[-1]
+    assert {name for name in row if "qpsk" in name} == {"psnr 3 layers 10 dB on qpsk"}
+    assert row["psnr 3 layers 10 dB on qpsk"] != row["psnr 3 layers 10 dB"]
+
+
+def test_each_step_trains_on_the_constellation_that_was_drawn(pictures):
+    """The gradient of 64QAM's rounding is not that of QPSK's: the loss follows the draw, whatever was there before."""
+    task = lsci(pictures, constellations={"64qam": 1.0, "qpsk": 1.0})
+    task.prepare()
+    network = task.build()
+    batch = task.batch(8, 0.0, torch.Generator().manual_seed(1)) | {"snr_db": torch.full((8,), 20.0)}
+    found = {}
+    for index in (0, 1, 0):
+        batch["constellation"] = torch.tensor(index)
+        loss = task.losses(network, batch, torch.Generator().manual_seed(2))["loss"].item()
+        assert found.setdefault(index, loss) == loss
+    assert found[0] < found[1]  # at 20 dB
+
+
 def test_start_from_takes_the_weights_to_another_constellation(pictures, tmp_path):
-    first = train(lsci(pictures, constellation="analog"), small(steps=5), tmp_path / "analog")
+    first = train(lsci(pictures, constellations={"analog": 1.0}), small(steps=5), tmp_path / "analog")
     for source in (first, tmp_path / "analog"):
         out = tmp_path / f"from-{source.name}"
         path = train(lsci(pictures), small(steps=1, learning_rate=1e-12, start_from=str(source)), out)
@@ -264,7 +293,9 @@ def test_start_from_takes_the_weights_to_another_constellation(pictures, tmp_pat
         ({"drawn_layers": [1.0]}, "drawn_layers has 1 numbers for 4 layers"),
         ({"drawn_layers": [0, 0, 0, 0]}, "they are at least 0, and one is above it"),
         ({"drawn_layers": [1, 1, -1, 0]}, "they are at least 0, and one is above it"),
-        ({"constellation": "8psk"}, "no constellation '8psk' here"),
+        ({"constellations": {"16qam": 1.0, "8psk": 1.0}}, "no constellation '8psk' here"),
+        ({"constellations": {"16qam": 0.0}}, "shares are at least 0, and one is above it"),
+        ({"constellations": {"16qam": 1.0, "qpsk": -1.0}}, "shares are at least 0, and one is above it"),
         ({"layers": [[4, 1], [16, 2]]}, "never grow"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part)
         # a receiver to which the first layer says nothing lacks all
         network.decoder["slices"][0].synthesis.weight.zero_()
         base, cells = network.encoder["base"], F.pixel_unshuffle(images - 0.5, 16)
-        condition = base.condition(SNR)
+        condition = base.condition(SNR, grids.rounding("16qam"))
         alone = second(cells, base(images, condition)[16], torch.zeros_like(cells), condition)
         expected = grids.emitted(alone, network.presence(whole(2), 1), "16qam")[0]
         assert torch.allclose(network.encode(images, SNR, whole(2))[0][1], expected)
@@ -182,8 +182,8 @@ def test_an_snr_beyond_the_range_is_taken_for_its_end(images):
         assert torch.equal(symbols[1], network.encode(images, end, whole(2))[0][1])
         found = network.decode(symbols, gains, beyond, whole(2))
         assert found.isfinite().all()
-        condition = network.decoder["base"].condition
-        assert torch.equal(condition(beyond.clamp(-2, 20)), condition(end))
+        condition, rounding = network.decoder["base"].condition, grids.rounding("analog")
+        assert torch.equal(condition(beyond.clamp(-2, 20), rounding), condition(end, rounding))
 
 
 def test_what_arrives_where_a_layer_is_absent_is_not_looked_at(images):

@@ -53,6 +53,13 @@ def test_two_processes_train_as_one_with_both_shares(tmp_path):
     assert any(not torch.allclose(together[k], other[k], atol=1e-4) for k in alone)  # the check can fail
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_without_a_gpu_auto_is_the_cpu_for_all_of_them(tmp_path):
+    done = launch(tmp_path, device="auto")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("weights:") == 1  # one of the two writes
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     processes = Processes("cpu")
     assert processes.share(7) == 7

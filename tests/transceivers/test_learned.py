@@ -1,5 +1,7 @@
 """Learned transceivers beside the classical one: what they send, what it costs, and what they do when told wrong."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from tiny_codecs import USES, saved, smooth_images, tiny_deepjscc, tiny_lsci
@@ -113,7 +115,7 @@ def test_a_poorer_channel_shows_more_noise(files, images, seeds):
     for link in (LSCI(files["16qam"], layers=4), DeepJSCC(files["deepjscc"])):
         clean = link.transmit(images, Noiseless(), seeds).images
         distances = [
-            (link.transmit(images, AWGN(snr_db), seeds).images - clean).square().mean().item() for snr_db in (20, 10, 0)
+            (link.transmit(images, AWGN(snr_db), seeds).images - clean).square().mean().item() for snr_db in (14, 7, 0)
         ]
         assert 0 < distances[0] < distances[1] < distances[2]
 
@@ -224,6 +226,23 @@ def test_the_recipe_has_the_weights_and_not_where_they_are(files, tmp_path):
     assert here.recipe() != there.recipe()
     assert LSCI(files["16qam"], layers=3).recipe() != here.recipe()
     assert LSCI(files["16qam"], layers=2, precision="bf16").recipe() != here.recipe()
+
+
+def test_one_checkpoint_for_several_constellations(images, seeds, tmp_path):
+    names = ["16qam", "qpsk", "64qam", "analog"]
+    file = str(saved(tmp_path / "all.safetensors", tiny_lsci(), constellations=names))
+    recipes, found = set(), []
+    for name in names:
+        link = LSCI(file, layers=3, constellation=name)
+        signal = link.send(images, torch.full((3,), 10.0), [])
+        if name != "analog":
+            axis = QAM(name).points.real.unique()
+            parts = torch.view_as_real(signal.symbols[0]).flatten()
+            assert (parts[:, None] - axis).abs().amin(1).max() < 1e-6
+        found.append(link.transmit(images, AWGN(10), seeds).images)
+        recipes.add(str(link.recipe()))
+    assert len(recipes) == 4
+    assert all((a != b).any() for a, b in pairwise(found))
 
 
 def test_requests_that_make_no_sense(files, images, seeds, tmp_path):
