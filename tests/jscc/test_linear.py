@@ -8,7 +8,7 @@ from torch import nn
 
 from semcomm.jscc import linear
 from semcomm.jscc.lsci import LSCINetwork
-from semcomm.jscc.training import Transmission
+from semcomm.jscc.transmission import Transmission
 
 
 def fitted(images: torch.Tensor, **options) -> LSCINetwork:
