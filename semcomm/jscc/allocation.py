@@ -11,6 +11,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SEARCH_STEPS = 24
+FOLLOWED = 0.7
+"""Power of a block's activity that its channel uses follow where the channel is good."""
+FOLLOWED_DB = (-2.0, 10.0)
+"""SNRs at which they do not follow it at all, and as far as that."""
+
+
+def followed(snr_db: Tensor) -> Tensor:
+    """Return the power of a block's activity that its channel uses should follow at an SNR in dB, any shape.
+
+    On a poor channel, layers for the busy blocks alone are worth less than what they take from the others: the power of
+    the symbols goes to busy blocks in any case.
+    """
+    low, high = FOLLOWED_DB
+    return FOLLOWED * ((snr_db - low) / (high - low)).clamp(0, 1)
 
 
 def activity(images: Tensor, stride: int) -> Tensor:

@@ -45,7 +45,7 @@ def figure(codec: Codec, images: list[torch.Tensor], layers: int, snr_db: float,
     values = []
     for image in images:
         told = torch.tensor([float(snr_db)])
-        plan = codec.plan(image, codec.uses_of(image, layers), allocation)
+        plan = codec.plan(image, codec.uses_of(image, layers), allocation, told)
         symbols, gains = codec.send(image, told, plan)
         estimates, seen = receivable(AWGN(float(snr_db))(symbols, seeds_of(image)), codec.network.constellation)
         arrived = quantise(codec.receive(estimates, gains, seen, plan, *image.shape[2:]))

@@ -14,16 +14,13 @@ from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError, ImageError, RateError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc import plans
-from semcomm.jscc.allocation import activity, planned
+from semcomm.jscc.allocation import activity, followed, planned
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
 
 Network = LSCINetwork | DeepJSCCNetwork
 Allocation = Literal["uniform", "adaptive"]
 Precision = Literal["fp32", "bf16"]
-
-FOLLOWED = 0.7
-"""Power of a block's activity that its channel uses follow in adaptive allocation."""
 
 
 class Codec:
@@ -51,13 +48,17 @@ class Codec:
         self.device = torch.device(device)
         self.precision = precision
 
-    def plan(self, images: Tensor, uses: float, allocation: Allocation = "uniform") -> Tensor:
+    def plan(
+        self, images: Tensor, uses: float, allocation: Allocation = "uniform", snr_db: Tensor | None = None
+    ) -> Tensor:
         """Return how many layers each block of each image gets, `uint8` [B, h, w].
 
         Args:
             images: [B, 3, H, W].
             uses: channel uses of each image that are not to be exceeded.
-            allocation: `uniform`, or `adaptive`: more for blocks with stronger gradients.
+            allocation: `uniform`, or `adaptive`: more for blocks with stronger gradients, the more so the better the
+                channel is.
+            snr_db: that the transmitter knows [B]; None for a good channel.
 
         Raises:
             RateError: when `uses` are fewer than the base layer takes.
@@ -76,7 +77,8 @@ class Codec:
             layers = sum(cost <= budget for cost in costs)
             return torch.full((len(images), height, width), layers, dtype=torch.uint8)
         budgets = torch.full((len(images),), budget, dtype=torch.float64)
-        return planned(FOLLOWED * activity(padded, stride), budgets, costs)
+        power = followed(torch.full((len(images),), torch.inf) if snr_db is None else snr_db.cpu())
+        return planned(power[:, None, None] * activity(padded, stride), budgets, costs)
 
     def uses_of(self, images: Tensor, layers: int) -> int:
         """Return the channel uses of each image [B, 3, H, W] with the first `layers` layers everywhere.

@@ -133,8 +133,10 @@ class LSCITraining(Transmission):
             return [(f"{wanted[-1]} layers", 10, _whole(images, module, wanted[-1]))]
         tried = [(f"{n} layers", snr_db, _whole(images, module, n)) for n in wanted for snr_db in (0, 10, 20)]
         if 7 in wanted:
-            plan = codec.plan(images, codec.uses_of(images, 7), "adaptive")
-            tried += [("7 layers adaptive", snr_db, plan) for snr_db in (0, 10)]
+            for snr_db in (0, 10):
+                told = torch.full((len(images),), float(snr_db))
+                plan = codec.plan(images, codec.uses_of(images, 7), "adaptive", told)
+                tried.append(("7 layers adaptive", snr_db, plan))
         return tried
 
     def describe(self, module: LSCINetwork) -> dict[str, Any]:

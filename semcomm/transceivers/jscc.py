@@ -50,8 +50,8 @@ class _Learned(UsesWeights, Transceiver):
         """The checkpoint, by name or path."""
 
     @abstractmethod
-    def planned(self, codec: Codec, images: Tensor) -> Tensor:
-        """Return the layers of each block of `images` [B, 3, H, W], `uint8` [B, h, w]."""
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+        """Return the layers of each block of `images` [B, 3, H, W], whose SNRs are told, `uint8` [B, h, w]."""
 
     def weights(self) -> str:
         """Return the hash of the checkpoint's file."""
@@ -69,8 +69,8 @@ class _Learned(UsesWeights, Transceiver):
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
         """Turn `images` [B, 3, H, W] into symbols."""
         codec = self.codec()
-        plan = self.planned(codec, images)
         told = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
+        plan = self.planned(codec, images, told)
         symbols, gains = codec.send(images, told, plan)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
@@ -123,8 +123,9 @@ class LSCI(_Learned):
         layers: first so many layers everywhere, 1 to 9. This or `channel_uses_per_pixel`.
         channel_uses_per_pixel: budget in complex symbols per pixel.
         constellation: what the symbols are: `16qam`, `qpsk`, `64qam` or `analog`, if the checkpoint was trained for it.
-        allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more to see, at no more
-            channel uses. None takes `uniform` with `layers`, `adaptive` with `channel_uses_per_pixel`.
+        allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more to see, the more so the
+            better the channel is, at no more channel uses. None takes `uniform` with `layers`, `adaptive` with
+            `channel_uses_per_pixel`.
         receiver_slices: slices that the receiver holds; it makes nothing of further layers. None for all.
         model_shared_by: charge the decoder's slices that are needed, 16 bits a weight, to so many images
             (`model_bits`); None if the receiver had them before.
@@ -132,6 +133,8 @@ class LSCI(_Learned):
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
+
+    version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -168,13 +171,13 @@ class LSCI(_Learned):
         """The checkpoint, by name or path."""
         return self.checkpoint or "lsci"
 
-    def planned(self, codec: Codec, images: Tensor) -> Tensor:
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the layers of each block of `images` [B, 3, H, W]."""
         if self.layers is not None:
             uses = codec.uses_of(images, self.layers)
         else:
             uses = int(self.channel_uses_per_pixel * images.shape[2] * images.shape[3])
-        return codec.plan(images, uses, self.allocation)
+        return codec.plan(images, uses, self.allocation, snr_db)
 
 
 class DeepJSCC(_Learned):
@@ -215,7 +218,7 @@ class DeepJSCC(_Learned):
         """The checkpoint, by name or path."""
         return self.checkpoint or SHIPPED[self.channel_uses_per_pixel]
 
-    def planned(self, codec: Codec, images: Tensor) -> Tensor:
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the one layer everywhere."""
         if codec.card.get("kind") != "deepjscc":
             raise ConfigurationError(f"{self.file} is no DeepJSCC but {codec.card.get('kind')}: use LSCI for it")

@@ -14,6 +14,21 @@ def sent_and_received(codec: Codec, images: torch.Tensor, plan: torch.Tensor, sn
     return codec.receive(*codec.send(images, snr_db, plan), snr_db, plan, *images.shape[2:])
 
 
+def test_a_plan_follows_activity_as_far_as_the_snr_allows():
+    codec = Codec(tiny_lsci())
+    images = smooth_images(2, 64, 96)
+    uses = codec.uses_of(images, 3)
+    told = [torch.full((2,), snr_db) for snr_db in (-2.0, 4.0, 10.0, 30.0)]
+    plans = [codec.plan(images, uses, "adaptive", snr_db) for snr_db in told]
+    assert torch.equal(plans[0], codec.plan(images, uses))  # the same everywhere
+    spreads = [plan.float().std().item() for plan in plans]
+    assert spreads[0] < spreads[1] < spreads[2]
+    assert torch.equal(plans[2], plans[3])
+    assert torch.equal(plans[3], codec.plan(images, uses, "adaptive"))
+    mixed = codec.plan(images, uses, "adaptive", torch.tensor([-2.0, 10.0]))  # each image its own
+    assert torch.equal(mixed, torch.stack([plans[0][0], plans[2][1]]))
+
+
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
 @pytest.mark.parametrize("allocation", ["uniform", "adaptive"])
 def test_without_noise_it_is_the_network_itself(constellation, allocation):

@@ -65,7 +65,7 @@ def test_an_adaptive_plan_is_counted_as_side_information(files, images, seeds):
     link = LSCI(files["16qam"], channel_uses_per_pixel=0.04)
     reception = link.transmit(images, AWGN(10), seeds)
     codec = load_codec(files["16qam"])
-    plan = codec.plan(images, int(0.04 * 60 * 72), "adaptive")
+    plan = codec.plan(images, int(0.04 * 60 * 72), "adaptive", torch.full((3,), 10.0))
     assert (reception.ledger.channel_uses <= 0.04 * 60 * 72).all()
     gains = [16 * int(one.max()) for one in plan]
     assert reception.ledger.side_bits.tolist() == [32 + 8 * len(plans.encode(p)) + g for p, g in zip(plan, gains)]
