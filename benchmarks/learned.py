@@ -1,10 +1,11 @@
 """The learned codecs beside JPEG 2000 + LDPC at the same channel uses, and how fast they are, as tables in Markdown.
 
-    python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--out DIR]
+    python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--links NAME ...] [--out DIR] [--cards]
     python -m benchmarks.learned speed
 
 `quality` sends every picture of the folder at five SNRs and five rates over AWGN; with `--out` it can be stopped and
-goes on. PSNR and MS-SSIM are means of the images' own. `speed` takes torch's threads, one for each core, and shows the
+goes on, or begin with some of the links. PSNR and MS-SSIM are means of the images' own. `--cards` writes the PSNR of
+the learned codecs into the cards of their weights. `speed` takes torch's threads, one for each core, and shows the
 largest resident memory of a process that sends one image of 12 megapixels.
 """
 
@@ -14,16 +15,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+import pandas as pd
 import torch
 
 import semcomm as sc
+from semcomm.jscc.loading import WEIGHTS
 from semcomm.sweep.run import default_workers
 
 SNRS_DB = (0, 5, 10, 15, 20)
 RATES = {1 / 128: "1/384", 1 / 32: "1/96", 1 / 8: "1/24", 1 / 4: "1/12", 1 / 2: "1/6"}
 METRICS = ("PSNR", "MSSSIM", "SeSS")
 LARGE = (3000, 4000)
+_ALL_RATES = {"channel_uses_per_pixel": list(RATES)}
+_SEPARATE = {"source": "JPEG2000", "code": "LDPC5G"}
+LINKS = {
+    "LSCI": {"class_path": "LSCI", "sweep": _ALL_RATES},
+    "DeepJSCC": {"class_path": "DeepJSCC", "sweep": {"channel_uses_per_pixel": [0.25, 0.5]}},
+    "JPEG 2000 + LDPC, 16QAM": {
+        "class_path": "Separate",
+        "init_args": {**_SEPARATE, "constellation": "16qam"},
+        "sweep": _ALL_RATES,
+    },
+    "JPEG 2000 + LDPC, adaptive": {
+        "class_path": "Separate",
+        "init_args": {**_SEPARATE, "constellation": "adaptive"},
+        "sweep": _ALL_RATES,
+    },
+}
 
 
 def main() -> None:
@@ -32,39 +52,28 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="builtin")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--realisations", type=int, default=10)
+    parser.add_argument("--links", nargs="+", default=list(LINKS), choices=list(LINKS))
     parser.add_argument("--out")
+    parser.add_argument("--cards", action="store_true")
     arguments = parser.parse_args()
     if arguments.what == "quality":
         with tempfile.TemporaryDirectory() as folder:
-            quality(arguments.folder, arguments.limit, arguments.realisations, arguments.out or folder)
+            means = quality(arguments, arguments.out or folder)
+        if arguments.cards:
+            on_cards(means, arguments)
     elif arguments.what == "speed":
         speed()
     else:
         large()
 
 
-def quality(folder: str, limit: int | None, realisations: int, out: str) -> None:
-    separate = {"source": "JPEG2000", "code": "LDPC5G"}
-    rates = {"channel_uses_per_pixel": list(RATES)}
-    links = {
-        "LSCI": {"class_path": "LSCI", "sweep": rates},
-        "DeepJSCC": {"class_path": "DeepJSCC", "sweep": {"channel_uses_per_pixel": [0.25, 0.5]}},
-        "JPEG 2000 + LDPC, 16QAM": {
-            "class_path": "Separate",
-            "init_args": {**separate, "constellation": "16qam"},
-            "sweep": rates,
-        },
-        "JPEG 2000 + LDPC, adaptive": {
-            "class_path": "Separate",
-            "init_args": {**separate, "constellation": "adaptive"},
-            "sweep": rates,
-        },
-    }
+def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
+    realisations = arguments.realisations
     results = sc.run(
         sc.load(
             {
-                "images": {"path": folder, "limit": limit},
-                "transceivers": links,
+                "images": {"path": arguments.folder, "limit": arguments.limit},
+                "transceivers": {name: LINKS[name] for name in arguments.links},
                 "channels": {"awgn": "AWGN"},
                 "sweep": {"channel.snr_db": list(SNRS_DB)},
                 "metrics": list(METRICS),
@@ -85,10 +94,30 @@ def quality(folder: str, limit: int | None, realisations: int, out: str) -> None
         print("| CBR | link | " + " | ".join(f"{snr_db} dB" for snr_db in SNRS_DB) + " |")
         print("|---|---|" + "---|" * len(SNRS_DB))
         for rate, name in reversed(RATES.items()):
-            for link in links:
+            for link in LINKS:
                 if (rate, link) in means.index:
                     row = means.loc[(rate, link)][column]
                     print(f"| {name} | {link} | " + " | ".join(f"{row[s]:.{digits}f}" for s in SNRS_DB) + " |")
+    return means
+
+
+def on_cards(means: pd.DataFrame, arguments: argparse.Namespace) -> None:
+    """Put a table of PSNR into the cards of the codecs that were measured."""
+    limit = f" --limit {arguments.limit}" if arguments.limit else ""
+    name = Path(arguments.folder).name
+    command = f"python -m benchmarks.learned quality {name}{limit} --realisations {arguments.realisations} --cards"
+    head = [f"## {name.capitalize()}", f"`{command}`: mean PSNR in dB over AWGN.", ""]
+    head += ["| CBR | " + " | ".join(f"{snr_db} dB" for snr_db in SNRS_DB) + " |", "|---|" + "---|" * len(SNRS_DB)]
+    codecs = {"lsci": ("LSCI", RATES), "deepjscc-6": ("DeepJSCC", (1 / 2,)), "deepjscc-12": ("DeepJSCC", (1 / 4,))}
+    for codec, (link, rates) in codecs.items():
+        if link not in arguments.links:
+            continue
+        rows = {rate: means.loc[(rate, link)]["PSNR"] for rate in sorted(rates, reverse=True)}
+        table = [f"| {RATES[k]} | " + " | ".join(f"{v[s]:.2f}" for s in SNRS_DB) + " |" for k, v in rows.items()]
+        card = WEIGHTS / f"{codec}.md"
+        before, _, data = card.read_text().partition("## Data\n")
+        before = before.partition(head[0])[0]
+        card.write_text(before + "\n".join([*head, *table, "", "## Data", data]))
 
 
 def speed() -> None:
