@@ -322,14 +322,16 @@ class LSCINetwork(nn.Module):
         condition = self.encoder["base"].condition(snr_db, grids.rounding(self.constellation))
         features = self.encoder["base"](images, condition)
         foreseen = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
-        cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in self.widths}
+        layers = self.layers[: int(plan.max())]
+        cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in {layer.stride for layer in layers}}
         symbols, gains = [], []
-        for index, layer in enumerate(self.layers[: int(plan.max())]):
+        for index, layer in enumerate(layers):
             present, stride = self.presence(plan, index), layer.stride
             seen = cells[stride], features[stride], foreseen.reach(stride)
             values = self.encoder["slices"][index](*seen, condition)
             sent, gain, told = grids.emitted(values, present, self.constellation)
-            foreseen.hear(index, told, gain, present)
+            if index + 1 < len(layers):
+                foreseen.hear(index, told, gain, present)
             symbols.append(sent)
             gains.append(gain.flatten())
         return symbols, torch.stack(gains, 1)
