@@ -14,7 +14,9 @@ SEARCH_STEPS = 24
 FOLLOWED = 0.7
 """Power of a block's activity that its channel uses follow where the channel is good."""
 FOLLOWED_DB = (-2.0, 10.0)
-"""SNRs at which they do not follow it at all, and as far as that."""
+"""SNRs at which they hardly follow it, and as far as that."""
+LEAST_FOLLOWED = 0.05
+"""Share of that power that is always followed: which blocks have one layer more where a layer for all is too much."""
 
 
 def followed(snr_db: Tensor) -> Tensor:
@@ -24,7 +26,7 @@ def followed(snr_db: Tensor) -> Tensor:
     the symbols goes to busy blocks in any case.
     """
     low, high = FOLLOWED_DB
-    return FOLLOWED * ((snr_db - low) / (high - low)).clamp(0, 1)
+    return FOLLOWED * ((snr_db - low) / (high - low)).clamp(LEAST_FOLLOWED, 1)
 
 
 def activity(images: Tensor, stride: int) -> Tensor:
