@@ -140,7 +140,8 @@ def _codec(
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
-            f"or train one with semcomm train experiments/train/lsci.yaml task.constellations='{{{constellation}: 1}}'"
+            f"or train one with semcomm train experiments/train/lsci.yaml "
+            f"task.constellations='{{\"{constellation}\": 1}}'"
         )
     if kind is LSCINetwork:
         options |= {"held": held, "constellation": constellation or known[0]}

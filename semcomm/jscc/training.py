@@ -67,12 +67,10 @@ class LSCITraining(Transmission):
         }
         self.network = {k: v for k, v in given.items() if v is not None}
         self.constellations = constellations or {"16qam": 1.0}
-        self.main = grids.checked(next(iter(self.constellations)))
-        for name in self.constellations:
-            grids.checked(name)
+        self.main, *_ = map(grids.checked, self.constellations)
+        if not min(self.constellations.values()) > 0:  # the card says that the codec knows them all
+            raise ConfigurationError(f"constellations is {constellations}; leave out those that are not to be drawn")
         self.drawn_constellations = torch.tensor(list(self.constellations.values()), dtype=torch.float32)
-        if self.drawn_constellations.min() < 0 or not self.drawn_constellations.sum():
-            raise ConfigurationError(f"constellations is {constellations}; shares are at least 0, and one is above it")
         self.adaptive, self.misled, self.faded = adaptive, misled, faded
         with torch.device("meta"):  # no weights are needed, nor drawn
             network = self.build()
@@ -93,7 +91,7 @@ class LSCITraining(Transmission):
         linear.fit(module, torch.cat([self.batch(64, 0, generator)["images"] for _ in range(8)]), generator)
 
     def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the plan, the SNRs that are told and which images see fading."""
+        """Return the plan, the SNRs that are told, which images see fading, and the constellation of the batch."""
         size = len(images)
         layers = torch.multinomial(self.drawn_layers, size, replacement=True, generator=generator)
         budget = torch.tensor(self.uses, dtype=torch.float32)[layers]
@@ -127,12 +125,12 @@ class LSCITraining(Transmission):
 
     def judged(self, images: Tensor, module: LSCINetwork) -> Sequence[tuple[str, float, Tensor]]:
         """Return a few SNRs at a low, a middle and the CBR-1/6 rate, or all layers where there are few."""
-        codec = Codec(self.build())
         wanted = [layers for layers in (3, 6, 7) if layers <= module.held] or [module.held]
         if module.constellation != self.main:
             return [(f"{wanted[-1]} layers", 10, _whole(images, module, wanted[-1]))]
         tried = [(f"{n} layers", snr_db, _whole(images, module, n)) for n in wanted for snr_db in (0, 10, 20)]
         if 7 in wanted:
+            codec = Codec(self.build())
             for snr_db in (0, 10):
                 told = torch.full((len(images),), float(snr_db))
                 plan = codec.plan(images, codec.uses_of(images, 7), "adaptive", told)

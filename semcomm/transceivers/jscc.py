@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
 from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable, snr_seen
-from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
+from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
 from semcomm.ledger import Ledger
 from semcomm.models import UsesWeights, device_of
@@ -51,7 +51,7 @@ class _Learned(UsesWeights, Transceiver):
 
     @abstractmethod
     def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
-        """Return the layers of each block of `images` [B, 3, H, W], whose SNRs are told, `uint8` [B, h, w]."""
+        """Return the layers of each block of `images` [B, 3, H, W] at the SNRs told [B], `uint8` [B, h, w]."""
 
     def weights(self) -> str:
         """Return the hash of the checkpoint's file."""
@@ -158,7 +158,7 @@ class LSCI(_Learned):
         self.checkpoint = checkpoint
         self.layers = layers
         self.channel_uses_per_pixel = channel_uses_per_pixel
-        self.constellation = constellation
+        self.constellation = checked(constellation)
         self.allocation = allocation or ("uniform" if layers else "adaptive")
         self.receiver_slices = receiver_slices
         self.model_shared_by = model_shared_by

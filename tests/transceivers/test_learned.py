@@ -114,6 +114,7 @@ def test_error_free_symbols_make_it_a_source_codec(files, images, seeds):
 def test_a_poorer_channel_shows_more_noise(files, images, seeds):
     for link in (LSCI(files["16qam"], layers=4), DeepJSCC(files["deepjscc"])):
         clean = link.transmit(images, Noiseless(), seeds).images
+        # at 20 dB, symbols on 16QAM are read as they were sent
         distances = [
             (link.transmit(images, AWGN(snr_db), seeds).images - clean).square().mean().item() for snr_db in (14, 7, 0)
         ]
@@ -252,6 +253,7 @@ def test_requests_that_make_no_sense(files, images, seeds, tmp_path):
         ({"channel_uses_per_pixel": 0.0}, "must be above 0"),
         ({"channel_uses_per_pixel": float("nan")}, "must be above 0"),
         ({"layers": 1, "model_shared_by": 0}, "must be at least 1 image"),
+        ({"layers": 1, "constellation": "8psk"}, "no constellation '8psk' here; choose from analog, qpsk"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             LSCI(files["16qam"], **arguments)
