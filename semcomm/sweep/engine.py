@@ -98,7 +98,10 @@ class Engine:
                 keep_features(key, metric, [*references, *arrived], [*hashes, *found])
         for key, metric in self.metrics.items():
             if wanted := sorted({*task.missing.get(key, ()), *changed}):
-                values, seconds = self._score(key, metric, task.images, references, arrived)
+                what = ("scores", key, task.images, tuple(found))  # realisations without an error are all the same
+                values, seconds = self._recent(
+                    what, lambda key=key, metric=metric: self._score(key, metric, task.images, references, arrived)
+                )
                 scores += [StoredScore(hashes[n], found[n], key, values[n], seconds) for n in wanted]
         kept = [key for i, key in zip(task.images, found) if receptions and self.experiment.kept(i, task.realisation)]
         return Done(receptions, scores, tuple(kept))
@@ -160,7 +163,7 @@ class Engine:
         return torch.stack(images)
 
     def _recent(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """Return what was made for `key` lately: a batch's pictures, or what a metric prepared of them."""
+        """Return what was made for `key` lately: a batch's pictures, what a metric prepared of them, or scores."""
         if key not in self._lately:
             self._lately[key] = make()
             if len(self._lately) > 2 * (1 + len(self.metrics)):

@@ -104,6 +104,27 @@ def test_a_batch_gives_what_single_images_give(network):
         assert (single[0] - found[i]).abs().max() < 1e-4
 
 
+def test_what_was_sent_last_is_kept(monkeypatch):
+    network = tiny_lsci()
+    codec, encodings = Codec(network), []
+    encode = network.encode
+    monkeypatch.setattr(network, "encode", lambda *given: encodings.append(1) or encode(*given))
+    images, snr_db = smooth_images(2, 32, 48), torch.tensor([4.0, 9.0])
+    plan = codec.plan(images, codec.uses_of(images, 2))
+
+    def send(*given):
+        (symbols, gains), (others, theirs) = codec.send(*given), Codec(tiny_lsci()).send(*given)
+        assert all(map(torch.equal, symbols, others))
+        assert torch.equal(gains, theirs)
+        symbols.clear()  # the caller's own
+        return len(encodings)
+
+    assert [send(images, snr_db, plan), send(images.clone(), snr_db.clone(), plan.clone())] == [1, 1]
+    assert [send(images, snr_db, plan - 1), send(images, snr_db + 1, plan), send(1 - images, snr_db, plan)] == [2, 3, 4]
+    images[0] = images[1]
+    assert send(images, snr_db, plan) == 5
+
+
 def plan_uses(codec, images, network):
     return codec.uses_of(images, network.held) * 0.7 + 900
 

@@ -299,6 +299,27 @@ def test_an_error_in_a_task_keeps_what_is_finished(tmp_path):
     assert open_results(tmp_path).table["PSNR"].notna().all()
 
 
+class Counted(Metric):
+    name = "counted"
+    scored = 0
+
+    def score(self, prepared, reconstruction):
+        Counted.scored += 1
+        return reconstruction.mean((1, 2, 3))
+
+
+def test_realisations_that_arrive_alike_are_scored_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(Counted, "scored", 0)
+    metrics, sweep = ["PSNR", f"{__name__}.Counted"], {"channel.snr_db": [10, 40]}
+    robust = {"robust": link(channel_uses_per_pixel=1.0)}
+    table = small_run(tmp_path, metrics=metrics, sweep=sweep, transceivers=robust, realisations=3).table
+    different = table.groupby(["image", "snr_db"])["counted"].nunique()
+    assert different.loc[:, 40].tolist() == [1, 1]
+    assert different.loc[:, 10].min() > 1
+    assert Counted.scored == different.sum() < len(table)
+    assert table["counted"].notna().all()
+
+
 class Weighted(Metric):
     name = "weighted"
     present = True
