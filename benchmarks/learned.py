@@ -4,9 +4,9 @@
     python -m benchmarks.learned speed
 
 `quality` sends every picture of the folder at five SNRs and five rates over AWGN; with `--out` it can be stopped and
-goes on, or begin with some of the links. PSNR and MS-SSIM are means of the images' own. `--cards` writes the PSNR of
-the learned codecs into the cards of their weights. `speed` takes torch's threads, one for each core, and shows the
-largest resident memory of a process that sends one image of 12 megapixels.
+goes on, or begin with some of the links and go on with all. PSNR and MS-SSIM are means of the images' own. `--cards`
+writes the PSNR of the learned codecs into the cards of their weights. `speed` takes torch's threads, one for each core,
+and shows the largest resident memory of a process that sends one image of 12 megapixels.
 """
 
 import argparse
@@ -98,6 +98,10 @@ def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
                 if (rate, link) in means.index:
                     row = means.loc[(rate, link)][column]
                     print(f"| {name} | {link} | " + " | ".join(f"{row[s]:.{digits}f}" for s in SNRS_DB) + " |")
+    of_realisations = table.groupby([*means.index.names, "realisation"])["PSNR"].mean().groupby(means.index.names)
+    spread = (of_realisations.max() - of_realisations.min()).groupby("transceiver").max()
+    print("\nLargest difference between the mean PSNR of two realisations, in dB")
+    print(spread.round(2).to_string(header=False))
     return means
 
 

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,9 @@ class Engine:
                 keep_features(key, metric, [*references, *arrived], [*hashes, *found])
         for key, metric in self.metrics.items():
             if wanted := sorted({*task.missing.get(key, ()), *changed}):
-                what = ("scores", key, task.images, tuple(found))  # realisations without an error are all the same
-                values, seconds = self._recent(
-                    what, lambda key=key, metric=metric: self._score(key, metric, task.images, references, arrived)
-                )
+                # without errors, one realisation arrives like another
+                score = partial(self._score, key, metric, task.images, references, arrived)
+                values, seconds = self._recent(("scores", key, task.images, tuple(found)), score)
                 scores += [StoredScore(hashes[n], found[n], key, values[n], seconds) for n in wanted]
         kept = [key for i, key in zip(task.images, found) if receptions and self.experiment.kept(i, task.realisation)]
         return Done(receptions, scores, tuple(kept))

@@ -25,15 +25,24 @@ def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
     for text in arguments.set:
         assign(data, text)
     task, settings = build(data)
-    command = _for_the_card(arguments.file, arguments.set, INCIDENTAL | task.incidental | {"start_from"})
+    command = _for_the_card(arguments.file, arguments.set, INCIDENTAL | task.incidental)
     path = train(task, settings, arguments.out, _say, command, arguments.export)
     if path is not None:
         print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
 
 
 def _for_the_card(file: Path, assignments: Sequence[str], local: Collection[str]) -> str:
-    """Return the command without what says where things are on this machine; with the number of processes."""
-    kept = [text for text in assignments if text.partition("=")[0].rpartition(".")[2] not in local]
+    """Return the command without what says where things are on this machine; with the number of processes.
+
+    Of `start_from`, without which it would train something else, the name is left.
+    """
+    kept = []
+    for text in assignments:
+        key, _, value = text.partition("=")
+        if key == "start_from":
+            kept.append(f"start_from={Path(value).name}")
+        elif key.rpartition(".")[2] not in local:
+            kept.append(text)
     count = int(os.environ.get("WORLD_SIZE", "1"))
     several = ["torchrun", "--nproc_per_node", str(count), "-m", "semcomm.training"]
     program = several if count > 1 else ["semcomm", "train"]

@@ -90,7 +90,7 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
         read_file(ENCODER)
 
 
-def test_the_command(arguments, tmp_path, capsys):
+def test_the_command(arguments, tmp_path, capsys, monkeypatch):
     file = tmp_path / "shapes.json"
     settings = {"steps": 2, "batch": 4, "device": "cpu"}
     file.write_text(json.dumps({**settings, "task": {"class_path": PATH, "init_args": arguments}}))
@@ -106,6 +106,11 @@ def test_the_command(arguments, tmp_path, capsys):
     assert "begun with batch=4, and now batch=3" in capsys.readouterr().err
     assert main(["train", str(file), "--out", str(out)]) == 0  # goes on, to more steps
     assert "| earlier_steps | 1 until step 1 |" in (out / "encoder.md").read_text()
+    monkeypatch.chdir(out)
+    for start in (f"{out}/encoder.safetensors", "encoder.safetensors"):
+        assert main(["train", str(file), "steps=1", f"start_from={start}", "--out", str(tmp_path / "longer")]) == 0
+        card = (tmp_path / "longer" / "encoder.md").read_text()
+        assert "shapes.json steps=1 start_from=encoder.safetensors --out DIR`" in card
     assert main(["train", str(file), "stepps=1", "--out", str(out)]) == 1
     assert "did you mean steps?" in capsys.readouterr().err
 
