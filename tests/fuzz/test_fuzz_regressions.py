@@ -46,7 +46,7 @@ def laughs(one: str, many: str) -> str:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (LINK + "title: 2001-99-99", "month must be in 1..12"),
+        (LINK + "title: !!timestamp 2001-99-99", "month must be in 1..12"),
         (LINK + "title: " + "[" * 5000, "nested more than 50 deep"),
         (LINK + "? " * 9000, "nested too deeply"),
         (LINK + "title: &t [*t]", "nested more than 50 deep"),
