@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 MAX_YAML_CHARACTERS = 2**16
 """An experiment has thousands; the parser is in Python and takes seconds for as many."""
@@ -92,7 +92,7 @@ def _dumper() -> type:
     class Dumper(yaml.SafeDumper):
         """The safe dumper, which quotes what either version of YAML would read as no text."""
 
-        yaml_implicit_resolvers = {**yaml.SafeDumper.yaml_implicit_resolvers}
+        yaml_implicit_resolvers: ClassVar = dict(yaml.SafeDumper.yaml_implicit_resolvers)
 
     for tag, form, first in CORE_SCHEMA:
         Dumper.add_implicit_resolver(tag, re.compile(rf"^(?:{form})$"), list(first))
@@ -117,7 +117,7 @@ def _loader() -> type:
         """The safe loader, with a limit to what merge keys (`<<`) repeat: they are spelt out while it loads."""
 
         merged = 0
-        yaml_implicit_resolvers = {}
+        yaml_implicit_resolvers: ClassVar = {}
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             super().flatten_mapping(node)

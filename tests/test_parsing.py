@@ -20,7 +20,9 @@ def test_whole_numbers_and_those_that_are_none():
     assert parse_yaml("[true, False, null, ~]") == [True, False, None, None]
 
 
-@pytest.mark.parametrize("text", ["on", "off", "yes", "no", "Y", "12:30:05", "2024-01-01", "1.5.2", "3-4", "1e5x", "e5"])
+@pytest.mark.parametrize(
+    "text", ["on", "off", "yes", "no", "Y", "12:30:05", "2024-01-01", "1.5.2", "3-4", "1e5x", "e5"]
+)
 def test_what_is_no_number_to_people_is_text(text):
     assert parse_yaml(f"a: {text}") == {"a": text}
 

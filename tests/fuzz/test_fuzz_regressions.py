@@ -113,7 +113,7 @@ def test_class_paths_of_tasks(path):
 
 def test_training_files_and_assignments(tmp_path):
     (tmp_path / "it.json").write_text("[" * 200_000)
-    (tmp_path / "it.yaml").write_text("steps: 2001-99-99")
+    (tmp_path / "it.yaml").write_text("steps: !!timestamp 2001-99-99")
     for name in ("it.json", "it.yaml"):
         with pytest.raises(ConfigurationError, match="is no valid"):
             read_file(tmp_path / name)
