@@ -1,8 +1,9 @@
 """Links: what a sweep runs. A `Transceiver` is the one that a researcher writes, as two halves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import Tensor
 from semcomm.channels import Channel, ChannelOutput
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
-from semcomm.images import quantise
+from semcomm.images import check_images, quantise
 from semcomm.ledger import Ledger
 from semcomm.seeds import Seed
+from semcomm.transceivers.checks import check_reception, check_signal, images_of, plain_column
 
 Info = Mapping[str, Sequence[Any] | Tensor]
 """What there is to say about each image of a batch, by name: numbers, booleans and short texts become columns."""
@@ -59,11 +61,43 @@ class Reception:
 
 
 class Link(Component, ABC):
-    """Anything that turns images into reconstructions at a cost."""
+    """Anything that turns images into reconstructions at a cost.
+
+    What goes into `transmit` and what comes out of it is checked, in every class that defines it.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Put the checks around a `transmit` of the class's own."""
+        super().__init_subclass__(**kwargs)
+        if "transmit" in vars(cls):
+            cls.transmit = _checked(cls.transmit)
 
     @abstractmethod
     def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
-        """Send `images` [B, 3, H, W] over `channel`, with one seed per image."""
+        """Send `images` [B, 3, H, W] in [0, 1] over `channel`, with one seed per image.
+
+        Raises:
+            ImageError: when the images are of another shape, type or range.
+            ConfigurationError: when the seeds do not fit them, or what was made of them is no `Reception`.
+        """
+
+
+def _checked(transmit: Callable) -> Callable:
+    @wraps(transmit)
+    def checked(self: Link, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
+        check_images(images, f"{type(self).__name__}.transmit")
+        fits = isinstance(seeds, Sequence) and all(isinstance(seed, Seed) for seed in seeds)
+        if not fits or len(seeds) != len(images):
+            given = f"{len(seeds)} seeds" if fits else repr(seeds)
+            raise ConfigurationError(
+                f"{type(self).__name__}.transmit: got {given} for {len(images)} images; semcomm.seeds_of(images) makes "
+                "one for each"
+            )
+        reception = transmit(self, images, channel, seeds)
+        check_reception(type(self).__name__, reception, images)
+        return replace(reception, images=quantise(reception.images))
+
+    return checked
 
 
 class Transceiver(Link):
@@ -75,21 +109,18 @@ class Transceiver(Link):
         Raises:
             ConfigurationError: when the halves do not fit the channel or return something else than they promise.
         """
+        name = type(self).__name__
         signal = self.send(images, channel.csi(seeds), [seed.generator("send") for seed in seeds])
-        sent = signal.sent()
+        sent = check_signal(name, signal, images)
         output = channel(sent, seeds)
         control = signal.control or [None] * len(images)
         received, info = self.receive(output, control, [seed.generator("receive") for seed in seeds])
-        if received.shape != images.shape:
-            raise ConfigurationError(
-                f"{type(self).__name__}.receive returned images of shape {list(received.shape)}, "
-                f"not {list(images.shape)}"
-            )
+        received = images_of(f"{name}.receive", received, images)
         power = [float((x.abs() ** 2).mean()) if x.is_complex() and len(x) else float("nan") for x in sent]
         return Reception(
-            images=quantise(received),
+            images=received,
             ledger=signal.ledger.with_pilots(output.pilot_uses),
-            info={"symbol_power": power} | {name: _listed(values) for name, values in info.items()},
+            info={"symbol_power": power} | {key: plain_column(values) for key, values in info.items()},
         )
 
     @abstractmethod
@@ -113,7 +144,3 @@ class Transceiver(Link):
             control: the `control` of the signal, per image.
             rng: a generator per image, for whatever is random here.
         """
-
-
-def _listed(values: Sequence[Any] | Tensor) -> list[Any]:
-    return values.tolist() if isinstance(values, Tensor) else list(values)
