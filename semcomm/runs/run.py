@@ -16,7 +16,8 @@ from semcomm.images import ImageSet, content_hash
 from semcomm.memo import key_of, write_whole
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import run_tasks
-from semcomm.experiment.experiment import Experiment, axis_values, load
+from semcomm.experiment.axes import axis_values
+from semcomm.experiment.experiment import Experiment, load
 from semcomm.runs.folder import environment, locked
 from semcomm.runs.plan import Plan
 from semcomm.runs.results import Results, collect, export, is_finished, keep_keys
