@@ -113,7 +113,10 @@ def all_overridden(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict:
     """Return `data` with every change made, whatever their order: a class before its arguments."""
     ordered = sorted(changes, key=lambda key: (not key.endswith(".class_path"), key.count(".")))
     for key in ordered:
-        data = overridden(data, key.split("."), as_data(changes[key]))
+        try:
+            data = overridden(data, key.split("."), as_data(changes[key]))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{key}: {error}") from None
     return dict(data)
 
 
@@ -129,7 +132,7 @@ def overridden(data: Any, path: list[str], value: Any) -> Any:
     key, *rest = path
     if isinstance(data, list) and key.isdigit():
         if int(key) >= len(data):
-            raise ConfigurationError(f"{'.'.join(path)}: there is no item {key}; the list has {len(data)}, from 0 on")
+            raise ConfigurationError(f"there is no item {key}: the list has {len(data)}, counted from 0")
         return [overridden(v, rest, value) if rest else value if n == int(key) else v for n, v in enumerate(data)]
     if isinstance(data, str):
         data = as_spec(data)

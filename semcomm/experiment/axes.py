@@ -39,6 +39,9 @@ def variants(
         own = entry.get("sweep") or {} if isinstance(entry, Mapping) else {}
         if not isinstance(own, Mapping):
             raise ConfigurationError(f"{where}.sweep: expected axes with their values, got {own!r}")
+        if isinstance(entry, Mapping) and "class_path" not in entry:
+            found = ", ".join(map(str, entry)) or "nothing"
+            raise ConfigurationError(f"{where}: names no class: class_path is missing, there is only {found}")
         if isinstance(entry, Mapping) and (extra := sorted(set(map(str, entry)) - set(SPEC))):
             hint = unknown_key(extra[0], SPEC)
             raise ConfigurationError(f"{where}: no such key: {hint} (arguments of the class stand under init_args)")
@@ -61,10 +64,8 @@ def _built(kind: type, spec: Mapping[str, Any], where: str, section: str, shared
     except ConfigurationError as error:
         for axis in shared:
             if f"has no argument {axis!r}" in str(error):
-                theirs = (
-                    ("the transceivers'", axis) if section == "channels" else ("the channels'", CHANNEL_AXIS + axis)
-                )
-                raise ConfigurationError(f"{error}; an argument of {theirs[0]} is swept as {theirs[1]}") from None
+                other, name = ("transceivers", axis) if section == "channels" else ("channels", CHANNEL_AXIS + axis)
+                raise ConfigurationError(f"{error}; an argument of the {other} is swept as {name}") from None
         raise
 
 

@@ -178,7 +178,7 @@ class Experiment:
                 raise ConfigurationError(
                     f"{sorted(clash)} is swept both in transceiver {name} and channel {channel_name}"
                 )
-            points.append(Point(name, channel_name, {**own, **theirs}, link, channel))
+            points.append(Point(name, channel_name, self._as_shown({**own, **theirs}), link, channel))
         return points
 
     def column(self, name: str) -> str:
@@ -187,21 +187,28 @@ class Experiment:
         called = [column for column, cls in columns.items() if is_called(cls, column, name)]
         return called[0] if name not in columns and len(called) == 1 else name
 
-    def label(self, axis: str, value: Any) -> Any:
-        """Return a swept value as it stands in its column: text on an axis that has words beside numbers."""
-        value = label(value)
-        return value if value is None or isinstance(value, str) or axis not in self._mixed else json.dumps(value)
-
     @cached_property
-    def _mixed(self) -> set[str]:
-        """The axes whose values are of several kinds."""
-        kinds = {axis: {kind_of(label(value)) for value in values} - {None} for axis, values in self.axes.items()}
-        return {axis for axis, found in kinds.items() if len(found) > 1}
+    def _worded(self) -> set[str]:
+        """The axes that have words beside numbers: all their values are text."""
+        kinds: dict[str, set] = {}
+        entries = [*self.transceivers.values(), *self.channels.values()]
+        own = [entry.get("sweep") or {} for entry in entries if isinstance(entry, Mapping)]
+        for swept in (self.sweep, *(axes for axes in own if isinstance(axes, Mapping))):
+            for axis, values in axes_of("sweep", swept).items():
+                kinds.setdefault(axis.removeprefix(CHANNEL_AXIS), set()).update(kind_of(label(v)) for v in values)
+        return {axis for axis, found in kinds.items() if len(found - {None}) > 1}
+
+    def _as_shown(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        def shown(value: Any) -> Any:
+            value = label(value)
+            return value if value is None or isinstance(value, str) else json.dumps(value)
+
+        return {axis: shown(value) if axis in self._worded else value for axis, value in parameters.items()}
 
     def _figure(self, figure: FigureSpec) -> FigureSpec:
         where = {axis.removeprefix(CHANNEL_AXIS): value for axis, value in figure.where.items()}
         x = self.column(figure.x.removeprefix(CHANNEL_AXIS))
-        return replace(figure, x=x, y=self.column(figure.y), where=where)
+        return replace(figure, x=x, y=self.column(figure.y), where=self._as_shown(where))
 
     @property
     def image_metrics(self) -> list[Metric]:
