@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from semcomm.errors import ModelError
-from semcomm.models.checkpoint import read_checkpoint
+from semcomm.models.files import read_tensors
 
 BERT_EPSILON = 1e-12
 """Of BERT's layer norms; those of `fc_input` and `fc_output` have torch's."""
@@ -161,7 +161,7 @@ class RelationHead(nn.Module):
         Raises:
             ModelError: when the file cannot be read or holds no relation head.
         """
-        state = read_checkpoint(path, trust_pickle)
+        state = read_tensors(path, trust_pickle)
         try:
             return cls.from_state(state, heads, predicates)
         except ModelError as error:
