@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from semcomm.files import files_at
-from semcomm.files import write_whole as write_whole
 
 _DIGEST = 32
 
