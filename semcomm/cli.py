@@ -121,7 +121,7 @@ def transmit(argv: Sequence[str]) -> None:
     import jsonargparse
 
     from semcomm.channels import Channel
-    from semcomm.experiment.configuration import build, command_line
+    from semcomm.configuration import build, command_line
     from semcomm.images import read_image, write_image
     from semcomm.metrics import Metric
     from semcomm.seeds import seeds_of
@@ -174,7 +174,7 @@ def score(argv: Sequence[str]) -> None:
     parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per pair")
     arguments = parser.parse_args(argv)
-    from semcomm.experiment.configuration import build
+    from semcomm.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.scoring import score_files
     from semcomm.terminal import show_table

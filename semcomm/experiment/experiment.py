@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from semcomm.channels import Channel
 from semcomm.component import Component, plain
+from semcomm.configuration import as_data, as_spec, build, unknown_key, with_argument
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import as_data, as_spec, build, unknown_key, with_argument
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
