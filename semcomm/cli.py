@@ -294,9 +294,23 @@ def models(argv: Sequence[str]) -> None:
 
 def train(argv: Sequence[str]) -> None:
     """Train what a training file describes, or go on where its folder left off."""
-    from semcomm.training.command import main as train_main
+    parser = _parser(train)
+    parser.add_argument("file", type=Path, help="training file (YAML)")
+    parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. steps=2000")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training: checkpoints, logs, weights")
+    parser.add_argument("--export", action="store_true", help="train no further; write the last checkpoint's weights")
+    arguments = parser.parse_args(argv)
+    from semcomm.terminal import note
+    from semcomm.training.configuration import portable_command, read
+    from semcomm.training.loop import train as train_task
+    from semcomm.training.settings import EXCLUDED_FROM_RECIPE
 
-    train_main(argv)
+    sys.path[:0] = [str(arguments.file.resolve().parent), str(Path.cwd())]  # where a user's own tasks are
+    task, settings = read(arguments.file, [_assignment(text) for text in arguments.set])
+    command = portable_command(arguments.file, arguments.set, EXCLUDED_FROM_RECIPE | task.excluded_from_recipe)
+    path = train_task(task, settings, arguments.out, note, command, arguments.export)
+    if path is not None:
+        print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -31,7 +31,7 @@ def build(kind: type[T], data: Any, where: str) -> T:
         return parser.instantiate(parser.parse_object({"it": deepcopy(data)})).it  # it writes into what it reads
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
-    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+    except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(_one_line(str(error), kind, data, where)) from None
 
 
