@@ -8,7 +8,7 @@ from semcomm import AWGN, JPEG2000, LDPC5G, QAM, Adaptive, Rayleigh, RegularLDPC
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
 from semcomm.transceivers.adaptation import load_thresholds
-from semcomm.transceivers.bounds import RandomBits
+from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.thresholds import measure
 
 ORDER = ["bpsk", "qpsk", "16qam", "64qam"]
