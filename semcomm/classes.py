@@ -83,9 +83,11 @@ def find(kinds: tuple[type, ...], name: str, where: str) -> type[Component]:
     bases = {base.__name__ for base in getattr(cls, "__mro__", ())}
     if "SetMetric" in bases:
         raise ConfigurationError(f"{where}: {cls.__name__} {SETS.format(cls.__name__)}")
-    noun = next((NOUNS[base] for base in NOUNS if base in bases), "something else")
+    noun = next((NOUNS[base] for base in NOUNS if base in bases), None)
     wanted = " or ".join(NOUNS.get(kind.__name__, kind.__name__) for kind in kinds)
-    raise ConfigurationError(f"{where}: {name} is {_article(noun)}, and {_article(wanted)} is needed here")
+    if noun is None:
+        raise ConfigurationError(f"{where}: there is no such class: {name!r} is no {wanted}")
+    raise ConfigurationError(f"{where}: {name} is a {noun}, and a {wanted} is needed here")
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
@@ -124,8 +126,8 @@ def _imported(path: str, where: str) -> Any:
         missing = getattr(error, "name", None)
         if isinstance(error, ModuleNotFoundError) and missing and f"{module}.".startswith(f"{missing}."):
             raise ConfigurationError(
-                f"{where}: there is no such class: {path!r}: no module {missing!r} beside the file, in the current "
-                "folder or installed"
+                f"{where}: there is no such class: {missing!r} is no module beside the file, in the current folder or "
+                f"installed ({path})"
             ) from None
         if isinstance(error, ValueError | TypeError) and not getattr(error, "__traceback__", None).tb_next:
             raise ConfigurationError(f"{where}: there is no such class: {path!r} is no import path") from None
@@ -192,6 +194,3 @@ def _folded(name: Any) -> str:
     """Return what counts of a name: letters and digits, whatever their case."""
     return re.sub(r"[\W_]", "", name.casefold()) if isinstance(name, str) else ""
 
-
-def _article(noun: str) -> str:
-    return noun if noun == "something else" else f"a {noun}"

@@ -93,7 +93,7 @@ def _walk(folder: Path, ignored: Counter[str], above: tuple[Path, ...]) -> Itera
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in SYSTEM
+    return (name.startswith((".", "~$")) and not name.startswith("..")) or name.lower() in SYSTEM
 
 
 def _is_image(path: Path, suffixes: Collection[str], ignored: Counter[str]) -> bool:
