@@ -50,6 +50,35 @@ def spelt_out(kinds: tuple[type, ...], data: Any, where: str) -> dict[str, Any]:
     return {**spec, "class_path": class_path(cls), "init_args": arguments}
 
 
+def with_defaults(kind: type, data: Any) -> dict[str, Any]:
+    """Return a description of a class in full: import paths, and the defaults of all arguments that it leaves out.
+
+    Raises:
+        ConfigurationError: when there is no such class.
+    """
+    spec = spelt_out((kind,), data, "class")
+    return {**spec, "init_args": _in_full(find((kind,), spec["class_path"], "class"), spec["init_args"])}
+
+
+def _in_full(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    hints = _hints(cls)
+    arguments = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        value = given.get(parameter.name, parameter.default)
+        if value is parameter.empty:
+            continue  # a swept one
+        kinds = tuple(o for o in _options(hints.get(parameter.name)) if inspect.isclass(o) and issubclass(o, Component))
+        if isinstance(value, Component):
+            value = value.spec()
+        elif kinds and isinstance(value, str) and "." in value:
+            value = {"class_path": value, "init_args": {}}
+        if kinds and isinstance(value, Mapping) and "class_path" in value:
+            inner = as_spec(value)
+            value = {**inner, "init_args": _in_full(find(kinds, inner["class_path"], "class"), inner["init_args"])}
+        arguments[parameter.name] = value
+    return arguments
+
+
 def as_spec(data: Any) -> dict[str, Any]:
     """Return a class described by its name alone as the mapping it stands for."""
     if isinstance(data, str):
@@ -193,4 +222,3 @@ def _concrete(bases: tuple[type, ...]) -> set[type]:
 def _folded(name: Any) -> str:
     """Return what counts of a name: letters and digits, whatever their case."""
     return re.sub(r"[\W_]", "", name.casefold()) if isinstance(name, str) else ""
-

@@ -1,20 +1,16 @@
 """What the commands show: a progress bar with an estimate, tables."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from semcomm.runs.notes import note as note
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from semcomm.runs.results import Results
     from semcomm.runs.run import Progress
-
-
-def note(text: str) -> None:
-    """Tell the user something in passing."""
-    print(f"semcomm: {text}", file=sys.stderr)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semcomm.channels import Channel
-from semcomm.classes import is_called, spelt_out, unknown_key
+from semcomm.classes import is_called, spelt_out, unknown_key, with_defaults
 from semcomm.component import Component, plain
 from semcomm.configuration import all_overridden, as_data, build, read_yaml
 from semcomm.errors import ConfigurationError
@@ -244,7 +244,14 @@ class Experiment:
 
     def resolved(self) -> dict:
         """Return the experiment as plain data with every default spelt out; `load` takes it back."""
-        return plain({f.name: getattr(self, f.name) for f in fields(self)}, described=Component.spec)
+        return self._resolved
+
+    @cached_property
+    def _resolved(self) -> dict:
+        said = plain({f.name: getattr(self, f.name) for f in fields(self)}, described=lambda part: part.spec())
+        for section, kind in (("transceivers", Link), ("channels", Channel)):
+            said[section] = {name: plain(with_defaults(kind, entry)) for name, entry in said[section].items()}
+        return said
 
     def kept(self, image_index: int, realisation: int) -> bool:
         """Say whether a reconstruction stays on disk."""
