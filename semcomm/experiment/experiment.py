@@ -272,17 +272,18 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     """
     where = "experiment" if isinstance(source, Mapping) else str(source)
     data = as_data(source) if isinstance(source, Mapping) else read_yaml(Path(source))
+    data, changes = ({k: _images(v) if k == "images" else v for k, v in d.items()} for d in (data, overrides or {}))
     try:
-        data = all_overridden(data, overrides or {})
+        data = all_overridden(data, changes)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
     known = [f.name for f in fields(Experiment)]
     for key in data:
         if key not in known:
             raise ConfigurationError(f"{where}: no such key: {unknown_key(str(key), known)}")
-    for key, form in (("images", _images), ("metrics", _listed), ("figures", _listed)):
+    for key in ("metrics", "figures"):
         if key in data:
-            data[key] = form(data[key])
+            data[key] = _listed(data[key])
     data["metrics"] = [spelt_out((Metric, SetMetric), m, f"{where}.metrics") for m in data.get("metrics") or []]
     experiment = build(Experiment, data, where)
     try:
