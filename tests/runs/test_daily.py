@@ -68,7 +68,7 @@ class Large(Metric):
         ({"transceivers": {"robust": link("16qam", channel_uses_per_pixel=0.5)}}, "robust.constellation was 'qpsk'"),
         ({"images": {"limit": 1, "size": 64}}, "images.limit was 2"),
         (
-            {"transceivers": {**ONE["transceivers"], "x": {"class_path": "LSCI", "init_args": {"device": "gpu", "layers": 2}}}},
+            {"transceivers": {"x": {"class_path": "LSCI", "init_args": {"device": "gpu", "layers": 2}}}},
             "transceivers.x: device is 'gpu'; say auto, cpu, cuda",
         ),
     ],
@@ -182,7 +182,8 @@ class Mixed(sc.Link):
     """Says something of several kinds, and sends with a hundred times the power."""
 
     def transmit(self, images, channel, seeds):
-        said = {"note": [1 if images.shape[-1] == 64 else "two"] * len(images), "grade": [0.5] * len(images), "symbol_power": [100.0] * len(images)}
+        note = 1 if images.shape[-1] == 64 else "two"
+        said = {"note": [note], "grade": [0.5], "symbol_power": [100.0]}
         return sc.Reception(images, sc.Ledger.of(images, source_bits=1, channel_uses=256), said)
 
 
