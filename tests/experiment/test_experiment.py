@@ -261,9 +261,6 @@ def test_ranges(swept, expected):
             {"transceivers": {"a": link(bpp=1)}, "sweep": {"channel.bpp": [5]}},
             r"channels\.awgn: .*no argument 'bpp'.*of the transceivers is swept as bpp",
         ),
-            {"transceivers": {"a": link(bpp=1)}, "sweep": {"channel.bpp": [5]}},
-            r"channels\.awgn: .*no argument 'bpp'.*of the transceivers is swept as bpp",
-        ),
         (
             {"transceivers": {"a": {**link(), "sweep": {"channel.snr_db": [1]}}}},
             "is of the channels, not of a transceiver",
