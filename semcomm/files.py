@@ -11,7 +11,7 @@ from semcomm.errors import ConfigurationError, RunError
 
 T = TypeVar("T")
 ATTEMPTS = 6
-"""How often a store over a network is asked before it counts as broken; the pauses between double from `PAUSE` on."""
+"""Attempts at a store over a network before it counts as broken; the pauses between double from `PAUSE` on."""
 PAUSE = 0.1
 
 
