@@ -61,8 +61,8 @@ def _experiment(data: bytes) -> None:
     assert experiment.load(made.resolved()).resolved() == made.resolved()
 
 
-def _training(data: bytes, name: str = "training.yaml") -> None:
-    configuration.build(configuration.read_file(file_of(data, name)))
+def _training(data: bytes) -> None:
+    configuration.read(file_of(data, "training.yaml"))
 
 
 TRAINING = b"""\
@@ -74,11 +74,6 @@ batch: 4
 learning_rate: 1e-3
 precision: fp32
 """
-
-
-def _trainings_in_json() -> Sequence[bytes]:
-    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "photos"}}
-    return [json.dumps({"task": task, "steps": 10, "clip": 0.5, "threads": None}).encode()]
 
 
 def _safetensors(header: object, size: int) -> bytes:
@@ -313,7 +308,6 @@ FILES = [
         [b"=", *YAML_WORDS],
     ),
     Target("training", lambda: [TRAINING], _training, YAML_WORDS),
-    Target("training-json", _trainings_in_json, lambda data: _training(data, "training.json"), JSON_WORDS),
     Target("checkpoint", _checkpoints, _checkpoint, JSON_WORDS),
     Target("encoder", _encoders, _encoder, JSON_WORDS),
     Target("weights", _encoders, _weights, JSON_WORDS),

@@ -4,9 +4,9 @@ import collections.abc
 import inspect
 import types
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
+from semcomm.caches import cached
 from semcomm.errors import ConfigurationError
 from semcomm.recipes import as_path, by_content, class_path, plain, source_hash
 
@@ -112,7 +112,7 @@ def _required(cls: type) -> bool:
     return any(p.default is p.empty and p.kind not in variable for p in _parameters(cls))
 
 
-@lru_cache(maxsize=1024)
+@cached(most=1024)
 def _choices(cls: type) -> dict[str, tuple]:
     """Return the arguments that are texts from a `Literal`, alone or in a list, and their choices."""
     try:

@@ -9,11 +9,11 @@ import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from semcomm.caches import cached
 from semcomm.errors import ConfigurationError
 
 
@@ -80,7 +80,7 @@ def file_hash(path: Path) -> str:
     return _file_hash(path, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=4096)
+@cached(most=4096)
 def _file_hash(path: Path, *stamp: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -111,7 +111,7 @@ def class_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-@lru_cache(maxsize=1024)
+@cached(most=1024)
 def source_hash(cls: type) -> str | None:
     """Return the hash of the source of a class from outside this package; None for one of our own.
 

@@ -151,7 +151,7 @@ def refuse_changed(plan: Planned, place: Path) -> None:
     Raises:
         RunError: naming the key that differs.
     """
-    from semcomm.experiment.experiment import read_yaml
+    from semcomm.configuration import read_yaml
 
     if plan.experiment is None or not (place / EXPERIMENT).exists():
         return

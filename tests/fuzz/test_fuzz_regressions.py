@@ -25,7 +25,7 @@ from semcomm.models.files import read_tensors, tensors_in
 from semcomm.models.relation_head import RelationHead
 from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training import checkpoints
-from semcomm.training.configuration import build, read_file
+from semcomm.training.configuration import build, read
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import load_thresholds
@@ -106,20 +106,19 @@ def test_json_that_is_nested_too_deeply():
 
 @pytest.mark.parametrize("path", ["..x.y", "a..b", "x\0.y", "."])
 def test_class_paths_of_tasks(path):
-    with pytest.raises(ConfigurationError, match="class_path"):
+    with pytest.raises(ConfigurationError, match="training: task: "):
         build({"task": {"class_path": path}})
 
 
 def test_training_files_and_assignments(tmp_path):
-    (tmp_path / "it.json").write_text("[" * 200_000)
-    (tmp_path / "it.yaml").write_text("steps: 2001-99-99")
-    for name in ("it.json", "it.yaml"):
-        with pytest.raises(ConfigurationError, match="is no valid"):
-            read_file(tmp_path / name)
+    for text in ("[" * 200_000, "steps: 2001-99-99"):
+        (tmp_path / "it.yaml").write_text(text)
+        with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
+            read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
     task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
-    with pytest.raises(ConfigurationError, match="clip: expected float"):
+    with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 
 
