@@ -1,25 +1,25 @@
-"""Checkpoints of learned codecs: what a file of weights says it is, and its slices one by one."""
+"""Checkpoints of learned codecs, found by name or path and loaded by the class that their card names."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.jscc.codec import Codec, Network, Precision
-from semcomm.jscc.deepjscc import DeepJSCCNetwork
-from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.codec import Codec, Precision
+from semcomm.jscc.network import LearnedNetwork
 from semcomm.models.encoder import metadata
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""Where the codecs are that come with semcomm."""
-KINDS: dict[str, type[Network]] = {"lsci": LSCINetwork, "deepjscc": DeepJSCCNetwork}
-"""What a card's `kind` means."""
+"""Folder of the codecs that come with semcomm."""
 
 
 def shipped() -> list[str]:
@@ -76,8 +76,8 @@ def load_codec(
         checkpoint: name of one that comes with semcomm, a file, or the folder of a training.
         device: where to compute.
         precision: `fp32` or `bf16`.
-        held: how many slices to load, from the base on; None for all. No weights of others are looked at.
-        constellation: what the symbols are to be; None for the first that it was trained for.
+        held: slices to load, from the base on; None for all. Weights of the others are not looked at.
+        constellation: of the symbols; None for the first that it was trained for.
 
     Raises:
         ModelError: when there is none, or it is damaged or of another kind.
@@ -87,13 +87,9 @@ def load_codec(
     return _codec(path, *_stamp(path), device, precision, held, constellation)
 
 
-def slice_bits(network: Network, layers: int, bits_per_weight: int = 16) -> int:
-    """Return the size in bits of the decoder's first `layers` slices, as they are shipped in half precision."""
-    if isinstance(network, DeepJSCCNetwork):
-        return bits_per_weight * sum(p.numel() for p in network.decoder.parameters())
-    base = sum(p.numel() for p in network.decoder["base"].parameters())
-    slices = network.decoder["slices"][:layers]
-    return bits_per_weight * (base + sum(p.numel() for part in slices for p in part.parameters()))
+def slice_bits(network: LearnedNetwork, layers: int, bits_per_weight: int = 16) -> int:
+    """Return the size in bits of a receiver's weights for the first `layers` layers, shipped in half precision."""
+    return bits_per_weight * sum(weights.numel() for weights in network.receiver_weights(layers))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -130,36 +126,36 @@ def _codec(
     try:
         tensors = load(data)
         card = json.loads(metadata(data)["card"])
-        kind = KINDS[card["kind"]]
-        options = dict(card["network"])
-        known = card["constellations"] if kind is LSCINetwork else [kind.constellation]
+        cls = _class_of(card)
+        known = card.get("constellations", [cls.constellation])
         if held is not None:
-            tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
+            tensors = {name: tensor for name, tensor in tensors.items() if cls.layer_of(name) < held}
     except (SafetensorError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
+    except ImportError as error:
+        raise ModelError(f"{path}: its network cannot be imported ({error}); install the package that has it") from None
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
             f"or train one with semcomm train experiments/train/lsci.yaml "
             f"task.constellations='{{\"{constellation}\": 1}}'"
         )
-    if kind is LSCINetwork:
-        options |= {"held": held, "constellation": constellation or known[0]}
-    elif held not in (None, 1):
-        raise ConfigurationError(f"{path}: a DeepJSCC has one slice, not {held}")
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
     try:
         with torch.device("meta"):
-            network = kind(**options)
+            network = cls.from_card(card, held, constellation)
         network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    except (TypeError, RuntimeError, ValueError) as error:
+    except (TypeError, RuntimeError, ValueError, LookupError) as error:
         said = shorten(str(error), 240)
         raise ModelError(f"{path}: its weights do not fit the network it names ({said})") from None
     return Codec(network, hashlib.sha256(data).hexdigest(), card, device, precision)
 
 
-def _slice_of(name: str) -> int:
-    """Return which slice a tensor belongs to, by its name."""
-    part = name.split(".")
-    return int(part[2]) if part[1] == "slices" else 0
+def _class_of(card: Mapping[str, Any]) -> type[LearnedNetwork]:
+    """Return the class of the network that a card names by its import path."""
+    module, _, name = card["class_path"].rpartition(".")
+    cls = getattr(import_module(module), name, None)
+    if not (isinstance(cls, type) and issubclass(cls, LearnedNetwork)):
+        raise TypeError(f"{card['class_path']} is no LearnedNetwork")
+    return cls
