@@ -6,8 +6,8 @@ import numpy as np
 
 from semcomm.analysis.curves import RATIOS, curves
 from semcomm.analysis.deltas import bd_quality, bd_rate, x_at
+from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import unknown_key
 from semcomm.runs.results import Results
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from semcomm.analysis.defaults import default_figures, is_logarithmic, label_of
 from semcomm.analysis.fonts import families, unreadable
 from semcomm.analysis.legends import draw_legend
 from semcomm.analysis.styles import Style, styles_of
+from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import unknown_key
 from semcomm.experiment.experiment import Experiment
 from semcomm.experiment.figure import FigureSpec, FigureStyle
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.runs.results import Results, label
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from semcomm.configuration import as_data, build, read_yaml
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import as_data, build
-from semcomm.parsing import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,7 @@ def read_style(path: str | Path) -> tuple[dict[str, Any], list[FigureSpec]]:
     Raises:
         ConfigurationError: one line that says what is wrong with it.
     """
-    try:
-        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as YAML ({error})") from None
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{path}: is no style: it has keys such as width, font_size, colours and figures")
+    data = read_yaml(Path(path))
     figures = data.pop("figures", None) or []
     build(FigureStyle, data, str(path))
     return data, build(list[FigureSpec], figures, f"{path}: figures")

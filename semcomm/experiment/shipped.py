@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import unknown_key
 
 FOLDER = "experiments"
 
