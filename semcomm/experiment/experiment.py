@@ -16,33 +16,12 @@ from semcomm.component import Component, plain
 from semcomm.configuration import all_overridden, as_data, build, read_yaml
 from semcomm.errors import ConfigurationError
 from semcomm.experiment.axes import CHANNEL_AXIS, axes_of, kind_of, label, variants
+from semcomm.experiment.figure import FigureSpec
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.transceivers import Link
 from semcomm.transceivers.checks import COLUMNS
-
-
-@dataclass(frozen=True)
-class FigureSpec:
-    """A figure of the results.
-
-    Args:
-        x: column on the horizontal axis: a swept parameter, `snr_db`, `bpp`, `cbr`, ...
-        y: column on the vertical axis: a metric, `bler`, `ber`, ...
-        log_x: logarithmic horizontal axis.
-        log_y: logarithmic vertical axis.
-        where: swept parameter -> the value that it has in this figure; without it every value is drawn.
-    """
-
-    x: str
-    y: str
-    log_x: bool = False
-    log_y: bool = False
-    where: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "where", as_data(self.where))
 
 
 @dataclass(frozen=True)
@@ -208,7 +187,8 @@ class Experiment:
     def _figure(self, figure: FigureSpec) -> FigureSpec:
         where = {axis.removeprefix(CHANNEL_AXIS): value for axis, value in figure.where.items()}
         x = self.column(figure.x.removeprefix(CHANNEL_AXIS))
-        return replace(figure, x=x, y=self.column(figure.y), where=self._as_shown(where))
+        y = self.column(figure.y) if isinstance(figure.y, str) else [self.column(one) for one in figure.y]
+        return replace(figure, x=x, y=y, where=self._as_shown(where))
 
     @property
     def image_metrics(self) -> list[Metric]:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from semcomm.channels import Channel
 from semcomm.component import Component
 from semcomm.errors import RunError
-from semcomm.experiment.experiment import Experiment, FigureSpec, Point, Resources
+from semcomm.experiment.experiment import Experiment, Point, Resources
+from semcomm.experiment.figure import FigureSpec
 from semcomm.images import ImageSet
 from semcomm.metrics import Metric, SetMetric
 from semcomm.recipes import plain

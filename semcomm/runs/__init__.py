@@ -1,1 +1,1 @@
-"""Runs: from the plan of an experiment to rows, on one machine or a cluster."""
+"""Runs: from a plan to rows. Engine, executors, store, results."""
