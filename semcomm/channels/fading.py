@@ -88,6 +88,13 @@ class _Fading(Channel):
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
 
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return |h| of each image, `csi_error_db` included, per symbol [k]; None unless `csi` is instantaneous."""
+        if self.told != "instantaneous":
+            return None
+        known = self._power(seeds).sqrt() * 10 ** (self.csi_error_db / 20)
+        return [h.expand(count) for h, count in zip(known, channel_uses)]
+
     def _power(self, seeds: Sequence[Seed]) -> Tensor:
         return torch.stack([self._gains(seed, 1)[0].abs() ** 2 for seed in seeds])
 
