@@ -88,12 +88,24 @@ class _Fading(Channel):
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
 
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor]:
+        """Return |h| of each symbol [k], per image; estimated from `pilots`, divided by the root of 1 + error/N0."""
+        n0, found = noise_variance(self.snr_db), []
+        for seed, count in zip(seeds, channel_uses):
+            stretches, length = self._stretches(count)
+            h = self._gains(seed, stretches)
+            if self.pilots is not None:
+                h, error_variance = self._estimated(h, n0, seed)
+                h = h / (1 + error_variance / n0).sqrt()
+            found.append(h.abs().repeat_interleave(length)[:count])
+        return found
+
     def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return |h| of each image, `csi_error_db` included, per symbol [k]; None unless `csi` is instantaneous."""
+        """Return the `gains`, `csi_error_db` included; None unless `csi` is instantaneous."""
         if self.told != "instantaneous":
             return None
-        known = self._power(seeds).sqrt() * 10 ** (self.csi_error_db / 20)
-        return [h.expand(count) for h, count in zip(known, channel_uses)]
+        factor = 10 ** (self.csi_error_db / 20)
+        return [h * factor for h in self.gains(seeds, channel_uses)]
 
     def _power(self, seeds: Sequence[Seed]) -> Tensor:
         return torch.stack([self._gains(seed, 1)[0].abs() ** 2 for seed in seeds])
