@@ -8,7 +8,7 @@ from typing import Any
 
 _PUBLIC = {
     "semcomm.channels": (
-        *("AWGN", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
+        *("AWGN", "OFDM", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
         *("Channel", "ChannelOutput"),
     ),
     "semcomm.codecs": (

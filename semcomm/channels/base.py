@@ -36,7 +36,11 @@ class ChannelOutput:
         noise_variance: N0, an uncertain gain's error included: per image [B], or a list of one tensor [k] per image
             where it differs from symbol to symbol; None where bits are carried.
         crossover: probability of a bit flip per image [B]; None where symbols are carried.
-        pilot_uses: channel uses spent on pilots per image [B].
+        pilot_uses: resource elements spent on pilots, per image [B].
+        overhead_uses: resource elements, or samples of the signal, that carry neither data nor pilots, per image [B].
+        streams: symbols that share a resource element, per image [B].
+        papr_db: peak power of the signal over its mean per image [B], where the channel makes a signal of the symbols;
+            None where the symbols are the signal.
     """
 
     received: list[Tensor]
@@ -44,6 +48,9 @@ class ChannelOutput:
     noise_variance: Tensor | list[Tensor] | None = None
     crossover: Tensor | None = None
     pilot_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
+    overhead_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
+    streams: Tensor = field(default_factory=lambda: torch.ones(()))
+    papr_db: Tensor | None = None
 
     def equalised(self) -> list[Tensor]:
         """Return the MMSE estimate h*·y / (|h|² + N0) of each image's symbols; without fading, what was received.
