@@ -36,6 +36,7 @@ _PUBLIC = {
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
         *("LSCI", "DeepJSCC"),
+        *("Hybrid", "SoftCast"),
         *("Diffusers", "Embedded", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),

@@ -71,6 +71,11 @@ class Ledger:
             streams=column(streams),
         )
 
+    @classmethod
+    def joined(cls, ledgers: "Sequence[Ledger]") -> "Ledger":
+        """Make one ledger of those of several batches, one after the other."""
+        return cls(**{f.name: torch.cat([getattr(one, f.name) for one in ledgers]) for f in fields(cls)})
+
     def __len__(self) -> int:
         return len(self.pixels)
 

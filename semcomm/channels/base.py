@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import ClassVar, Literal
 
@@ -51,6 +51,15 @@ class ChannelOutput:
     overhead_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
     streams: Tensor = field(default_factory=lambda: torch.ones(()))
     papr_db: Tensor | None = None
+
+    def part(self, parts: Sequence[slice]) -> "ChannelOutput":
+        """Return what came of a part of each image's symbols or bits, for links that send several in a row."""
+
+        def of(values: list[Tensor] | None) -> list[Tensor] | None:
+            return values and [value[part] for value, part in zip(values, parts)]
+
+        noise = of(self.noise_variance) if isinstance(self.noise_variance, list) else self.noise_variance
+        return replace(self, received=of(self.received), gain=of(self.gain), noise_variance=noise)
 
     def equalised(self) -> list[Tensor]:
         """Return the MMSE estimate h*·y / (|h|² + N0) of each image's symbols; without fading, what was received.

@@ -22,8 +22,10 @@ from semcomm.transceivers.generative import (
     TextToImage,
     UnCLIP,
 )
+from semcomm.transceivers.hybrid import Hybrid
 from semcomm.transceivers.learned import LSCI, DeepJSCC
 from semcomm.transceivers.separate import Separate
+from semcomm.transceivers.softcast import SoftCast
 
 __all__ = [
     "LSCI",
@@ -36,6 +38,7 @@ __all__ = [
     "Distortion",
     "Embedded",
     "GenerativeModel",
+    "Hybrid",
     "Info",
     "Link",
     "RandomBits",
@@ -45,6 +48,7 @@ __all__ = [
     "Scaling",
     "Separate",
     "Signal",
+    "SoftCast",
     "StableUnCLIP",
     "TextAndLatent",
     "TextAndSketch",

@@ -46,20 +46,22 @@ class _State:
 class OFDM(Channel):
     """OFDM over a channel of 3GPP TR 38.901, from Sionna, with one antenna or several.
 
-    A resource element carries one symbol for each stream. Its total power is 1 over all transmit antennas, E|h|² = 1
+    A resource element carries one symbol of each stream. Its total power is 1 over all transmit antennas, E|h|² = 1
     between any two antennas, and N0 is that of each receive antenna: `snr_db` is the mean Es/N0 of one receive antenna.
     The receiver is linear (MMSE; maximum ratio combining for one stream), and what it makes of a symbol is a scalar
     channel again, `gain` and `noise_variance`, so every transceiver runs over it unchanged.
 
-    Channel uses of the ledger are symbols, as everywhere; `streams` of them share a resource element. `pilot_uses` and
-    `overhead_uses` count resource elements: pilots; cyclic prefixes, guard carriers and what is empty of the last slot.
+    Channel uses of the ledger are symbols, as everywhere; `streams` of them share a resource element. `pilot_uses`
+    counts the elements of pilots, `overhead_uses` what carries no symbol: cyclic prefixes, guard carriers and the empty
+    rest of the last slot.
 
-    Delays beyond the cyclic prefix and movement within an OFDM symbol add their interference to the noise, by its power.
+    Delays beyond the cyclic prefix and movement within an OFDM symbol cause interference, which is added as noise of
+    its mean power.
 
     Args:
         snr_db: mean Es/N0 in dB.
-        profile: `tdl-a` ... `tdl-e`, `cdl-a` ... `cdl-e`, `umi`, `uma` or `rma`. A cell's users are dropped anew for each
-            image, without path loss or shadowing.
+        profile: `tdl-a` ... `tdl-e`, `cdl-a` ... `cdl-e`, `umi`, `uma` or `rma`. A cell drops a user for each image,
+            without path loss or shadowing.
         delay_spread_ns: RMS delay spread that a TDL or CDL is scaled to; none is 100. A cell draws its own.
         carrier_ghz: carrier frequency, 0.5 to 100.
         speed_kmh: of the receiver; the largest Doppler shift follows.
@@ -69,20 +71,20 @@ class OFDM(Channel):
         cyclic_prefix: in samples, of which an OFDM symbol has `subcarriers + guard_carriers` more.
         tx_antennas: of the base station, which sends.
         rx_antennas: of the user.
-        streams: symbols per resource element; none takes as many as antennas allow.
-        precoding: `none` sends each stream from an antenna of its own (open loop). `svd` sends along the singular vectors
-            of the channel that the transmitter knows, with equal power; `svd-water-filling` with that which is best for
-            capacity, so that weak streams may get none and lose their symbols.
-        estimation: of the channel by the receiver: `perfect`, without pilots; or from pilots, by `ls` (least squares and
-            linear interpolation) or `lmmse`.
+        streams: symbols per resource element; none takes as many as the antennas allow.
+        precoding: `none` sends each stream from an antenna of its own (open loop). `svd` sends along the singular
+            vectors of the channel that the transmitter knows, with equal power; `svd-water-filling` with that which is
+            best for capacity, so that weak streams may get none and lose their symbols.
+        estimation: of the channel by the receiver: `perfect`, without pilots; or from pilots, by `ls` (least squares
+            and linear interpolation) or `lmmse`.
         pilot_symbols: OFDM symbols of each slot of 14 that carry pilots, if there is an estimation.
         csi: what the transmitter knows: the `average` SNR; `instantaneous`, what the receiver knows, fed back without
             error; `delayed`, that of `csi_delay_slots` before; or `none`.
-        csi_delay_slots: 1 to 200, for delayed CSI. What lies before the image is drawn too, so that CSI may be older than
-            the image is long.
+        csi_delay_slots: 1 to 200, for delayed CSI. What lies before the image is drawn too, so that CSI may be older
+            than the image is long.
         csi_error_db: added to the SNRs that the transmitter knows.
-        clip_db: limit of the signal's power at each transmit antenna, in dB over its mean; none for none. The distortion
-            is known to the receiver by its mean power. The PAPR of what is sent is `papr_db` of the results.
+        clip_db: limit of the signal's power at each transmit antenna, in dB over its mean; none for no limit. The
+            receiver knows the distortion by its mean power. The PAPR of what is sent is `papr_db` of the results.
     """
 
     carries: ClassVar = "symbols"
@@ -113,6 +115,13 @@ class OFDM(Channel):
         in_cell = checked_profile(profile) in get_args(Cell)
         if in_cell and delay_spread_ns is not None:
             raise ConfigurationError(f"delay_spread_ns is given, but {profile} draws its own: leave it out")
+        for name, value, literal in (
+            ("precoding", precoding, Precoding),
+            ("estimation", estimation, Estimation),
+            ("csi", csi, Csi),
+        ):
+            if value not in get_args(literal):
+                raise ConfigurationError(f"{name} is {value!r}; it is one of {', '.join(get_args(literal))}")
         for name, value, least in (
             ("delay_spread_ns", 100.0 if delay_spread_ns is None else delay_spread_ns, 0.0),
             ("speed_kmh", speed_kmh, 0.0),
@@ -315,7 +324,8 @@ class OFDM(Channel):
         """Return the mean of log2(1 + SNR) over the symbols, after a receiver that knows the channel, per image [B].
 
         In bits per symbol: times `streams` it is that of a resource element. With exact CSI and water-filling that is
-        the capacity of the MIMO channel under a power limit for each element; in open loop, what linear receivers reach.
+        the capacity of the MIMO channel under a power limit for each element; in open loop, what a linear receiver
+        reaches.
 
         Args:
             seeds: one per image.

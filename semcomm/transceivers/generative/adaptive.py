@@ -71,8 +71,7 @@ class AdaptiveGenerative(Transceiver):
             self._sent(images[n : n + 1], snr_db[n : n + 1], rng[n : n + 1], generator.get_state())
             for n, generator in enumerate(rng)
         ]
-        ledgers = [signal.ledger for _, signal in signals]
-        ledger = Ledger(**{f.name: torch.cat([getattr(one, f.name) for one in ledgers]) for f in fields(Ledger)})
+        ledger = Ledger.joined([signal.ledger for _, signal in signals])
         carried = "symbols" if self.text.constellation else "bits"
         return Signal(
             replace(ledger, side_bits=ledger.side_bits + 1),
