@@ -71,11 +71,6 @@ class Ledger:
             streams=column(streams),
         )
 
-    @classmethod
-    def joined(cls, ledgers: "Sequence[Ledger]") -> "Ledger":
-        """Make one ledger of those of several batches, one after the other."""
-        return cls(**{f.name: torch.cat([getattr(one, f.name) for one in ledgers]) for f in fields(cls)})
-
     def __len__(self) -> int:
         return len(self.pixels)
 
@@ -86,6 +81,11 @@ class Ledger:
                 raise ValueError(f"two ledgers add up only when they are of the same images, and so of equal {name}")
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         return Ledger(**{**sums, "pixels": self.pixels, "streams": self.streams})
+
+    @classmethod
+    def concatenated(cls, ledgers: Sequence["Ledger"]) -> "Ledger":
+        """The ledger of several batches, one after the other."""
+        return cls(**{f.name: torch.cat([getattr(ledger, f.name) for ledger in ledgers]) for f in fields(cls)})
 
     def with_channel(self, pilot_uses: Counts = 0, overhead_uses: Counts = 0, streams: Counts = 1) -> "Ledger":
         """This ledger with what the channel adds: `pilot_uses` and `overhead_uses` more, and its `streams`."""

@@ -91,7 +91,7 @@ class Hybrid(Transceiver):
         """Turn `images` [B, 3, H, W] into the symbols of both layers, one after the other."""
         layers = [self._best(image[None], snr_db[n : n + 1], rng[n : n + 1]) for n, image in enumerate(images)]
         digital, control, symbols = zip(*layers)
-        ledger = Ledger.joined([signal.ledger for signal in digital])
+        ledger = Ledger.concatenated([signal.ledger for signal in digital])
         ledger += Ledger.of(
             images,
             source_bits=float("nan"),
