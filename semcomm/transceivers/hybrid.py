@@ -78,12 +78,15 @@ class Hybrid(Transceiver):
             raise ConfigurationError(f"meant_for is {meant_for}; it is the lowest SNR in dB and the highest")
         if constellation == "adaptive":
             raise ConfigurationError("the digital layer of Hybrid has a fixed mode: name a constellation")
+        self.source = source
+        self.code = code
+        self.constellation = QAM(constellation) if isinstance(constellation, str) else constellation
         self.block = checked_block(block)
         self.share = share
         self.meant_for = meant_for
         self.channel_uses_per_pixel = channel_uses_per_pixel
         self.digital = {
-            this: Separate(source, code, constellation, this * channel_uses_per_pixel, fill=fill)
+            this: Separate(source, code, self.constellation, this * channel_uses_per_pixel, fill=fill)
             for this in (SHARES if share is None else (share,))
         }
 

@@ -1,11 +1,11 @@
 """The signal in time: its peaks, and what a limit to them does to the symbols."""
 
-from functools import lru_cache
 from math import sqrt
 
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.channels.ofdm.grid import Grid
 
 OVERSAMPLING = 4
@@ -52,7 +52,7 @@ def papr_db(symbols: Tensor, grid: Grid) -> float:
     return float((10 * torch.log10(power.amax(1) / power.mean(1).clamp_min(1e-30))).max())
 
 
-@lru_cache(maxsize=64)
+@cached(most=64)
 def clipping_of(clip_db: float, grid: Grid) -> tuple[float, float]:
     """Return what clipping leaves of Gaussian symbols of power 1: a factor, and the variance of what it adds.
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from math import pi
 from threading import RLock
 from typing import Literal, get_args
@@ -11,8 +10,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.channels.ofdm.grid import Grid
-from semcomm.errors import ConfigurationError
 
 Link = Literal["tdl-a", "tdl-b", "tdl-c", "tdl-d", "tdl-e", "cdl-a", "cdl-b", "cdl-c", "cdl-d", "cdl-e"]
 Cell = Literal["umi", "uma", "rma"]
@@ -165,7 +164,7 @@ def _random_state_of(generator: torch.Generator, model: object) -> Iterator[obje
         own.set_state(before)
 
 
-@lru_cache(maxsize=16)
+@cached(most=16)
 def _model(model: Model) -> object:
     """Return Sionna's object for a model; building one takes longer than a draw."""
     from sionna.phy.channel import tr38901
@@ -210,15 +209,3 @@ def _topology(model: Model) -> tuple[Tensor, ...]:
     upright = torch.tensor([1.0, 0.0, 0.0])
     user, station, user_turn, station_turn, *rest = topology
     return user, station, user_turn * upright, station_turn * upright, *rest
-
-
-def checked_profile(profile: str) -> str:
-    """Return `profile`, if there is such a channel.
-
-    Raises:
-        ConfigurationError: if not.
-    """
-    known = [*get_args(Link), *get_args(Cell)]
-    if profile not in known:
-        raise ConfigurationError(f"there is no channel profile {profile!r}; choose from {', '.join(known)}")
-    return profile

@@ -218,7 +218,7 @@ def test_clipping_leaves_what_bussgang_says():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"profile": "tdl-f"}, "no channel profile 'tdl-f'; choose from tdl-a"),
+        ({"profile": "tdl-f"}, "profile is 'tdl-f'; choose from tdl-a"),
         ({"profile": "umi", "delay_spread_ns": 100.0}, "umi draws its own"),
         ({"streams": 2}, "streams is 2, and 1 transmit and 1 receive antennas allow 1 to 1"),
         ({**TWO, "streams": 3}, "take fewer streams or more antennas"),
