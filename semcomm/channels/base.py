@@ -93,7 +93,7 @@ class ChannelOutput:
 
 
 class Channel(Component, ABC):
-    """Carries one tensor per image and adds what nature adds. Noise is drawn per image on the CPU."""
+    """A channel: applied to one tensor per image. Noise is drawn per image on the CPU."""
 
     carries: ClassVar[Carries] = "symbols"
     snr_db: float = inf
@@ -129,7 +129,7 @@ class Channel(Component, ABC):
 
     @abstractmethod
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
-        """Return what the transmitter is told of the SNR, in dB, per image [B]; NaN for nothing."""
+        """Return the SNR that the transmitter knows, in dB, per image [B]; NaN for nothing."""
 
     def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
         """Return the gain of each symbol as the receiver has it, for link simulations; None without fading.

@@ -36,7 +36,7 @@ class _Fading(Channel):
             )
         self.snr_db = checked_snr(snr_db)
         self.coherence = coherence
-        self.told = csi
+        self.known_csi = csi
         self.csi_error_db = csi_error_db
         self.pilots = pilots
 
@@ -80,11 +80,11 @@ class _Fading(Channel):
         return sight + weight * (seen - sight), weight * pilot_noise
 
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
-        """Return the SNR that the transmitter is told, in dB, per image [B]."""
-        if self.told == "none":
+        """Return the SNR that the transmitter knows, in dB, per image [B]."""
+        if self.known_csi == "none":
             return torch.full((len(seeds),), nan)
         snr_db = torch.full((len(seeds),), self.snr_db + self.csi_error_db)
-        if self.told == "instantaneous":
+        if self.known_csi == "instantaneous":
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
 
@@ -102,7 +102,7 @@ class _Fading(Channel):
 
     def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
         """Return the `gains`, `csi_error_db` included; None unless `csi` is instantaneous."""
-        if self.told != "instantaneous":
+        if self.known_csi != "instantaneous":
             return None
         factor = 10 ** (self.csi_error_db / 20)
         return [h * factor for h in self.gains(seeds, channel_uses)]
@@ -134,8 +134,8 @@ class Rayleigh(_Fading):
     Args:
         snr_db: average Es/N0 in dB, for symbols of power 1.
         coherence: how long the gain stays: an `image`, a `symbol`, or this many symbols.
-        csi: what the transmitter is told: the `average` SNR, the `instantaneous` one (coherence `image`), or `none`.
-        csi_error_db: added to what the transmitter is told.
+        csi: what the transmitter knows: the `average` SNR, the `instantaneous` one (coherence `image`), or `none`.
+        csi_error_db: added to the SNR that the transmitter knows.
         pilots: channel uses per stretch of constant gain from which the receiver estimates it (MMSE), counted in the
             ledger; without them, it knows the gain.
     """
