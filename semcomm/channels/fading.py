@@ -1,7 +1,6 @@
 """Flat fading: y = h·x + n with E|h|² = 1, constant over a symbol, a block of symbols or a whole image."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import ceil, isfinite, nan, sqrt
 from typing import Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.channels.base import Channel, ChannelOutput, checked_snr, complex_normal, noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
@@ -180,7 +180,7 @@ class Rician(_Fading):
         self.k_factor = 10 ** (k_factor_db / 10)
 
 
-@lru_cache
+@cached(most=128)
 def _ergodic_capacity(snr_db: float, k_factor: float) -> float:
     """E log2(1 + |h|²·SNR), by quadrature: 2(1+K)|h|² is noncentral chi-squared (2 degrees, noncentrality 2K)."""
     from scipy.integrate import quad
