@@ -1,0 +1,1 @@
+"""Image encoders: networks that turn images into embeddings and feature maps."""
