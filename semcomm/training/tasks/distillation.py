@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.models.encoders.efficientnet import PACKAGE, SHA256, STRIDE, EfficientNetLite, imagenet_network
+from semcomm.models.encoders.efficientnet_network import PACKAGE, SHA256, STRIDE, EfficientNetLite, imagenet_network
 from semcomm.training import damage
 from semcomm.training.augment import random_crop
 from semcomm.training.data import Pictures, class_folders, listed, share_of
