@@ -21,9 +21,12 @@ _PUBLIC = {
     "semcomm.errors": ("ConfigurationError", "DecodeError", "RateError", "SemcommError"),
     "semcomm.images": ("ImageSet", "read_image", "write_image"),
     "semcomm.ledger": ("Ledger",),
+    "semcomm.models.encoders": ("EfficientNetLite0", "ImageEncoder", "image_encoder"),
+    "semcomm.models.recognisers": ("Recogniser",),
     "semcomm.metrics": (
         *("MSE", "MSSSIM", "PSNR", "SSIM", "SeSS", "Metric"),
-        *("LPIPS", "CLIPScore", "CaptionCLIPScore", "EmbeddedScore", "LpipsScore", "ViTScore"),
+        *("LPIPS", "STLPIPS", "CLIPScore", "CaptionCLIPScore", "LpipsScore", "ViTScore"),
+        *("EmbeddedScore", "EmbeddedViTScore", "Recognition"),
         *("FID", "EmbeddedFID", "SetMetric"),
     ),
     "semcomm.seeds": ("Seed", "seeds_of"),

