@@ -1,5 +1,6 @@
 """Image encoders: the interface that every metric, loss and caption takes, and what finds one by name."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -55,7 +56,7 @@ class ImageEncoder(UsesWeights):
             ModelError: when an image is no [3, H, W], or the encoder returns something else than [B, d].
         """
         self._check(images)
-        return embed_once(images, f"{self.name} {self.weights()}", self._unit)
+        return embed_once(images, json.dumps(self.recipe(), sort_keys=True), self._unit)
 
     @torch.no_grad()
     def features(self, images: Sequence[Tensor], side: int = 384) -> Tensor:
