@@ -11,7 +11,14 @@ from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models import installed
-from semcomm.models.encoders import CLIPEncoder, DINOv2Encoder, EfficientNetLite0, ImageEncoder, ViTEncoder, image_encoder
+from semcomm.models.encoders import (
+    CLIPEncoder,
+    DINOv2Encoder,
+    EfficientNetLite0,
+    ImageEncoder,
+    ViTEncoder,
+    image_encoder,
+)
 from semcomm.models.encoders.efficientnet_network import EfficientNetLite, imagenet_network, imagenet_weights
 
 ODD = {
