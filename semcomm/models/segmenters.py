@@ -14,7 +14,7 @@ from semcomm.errors import ConfigurationError
 from semcomm.models.component import UsesWeights
 from semcomm.models.loading import Precision, device_of, load_transformer, shared, weights_of
 from semcomm.models.sam_checkpoint import load_sam
-from semcomm.models.sam_masks import MaskSettings, bounding_boxes, generate_masks, shrunk
+from semcomm.models.sam_masks import MaskSettings, bounding_boxes, downscaled, generate_masks
 
 ONE_COLOUR = 2 / 255
 """An image whose colours differ by less has no objects."""
@@ -178,9 +178,9 @@ class SAMMasks(UsesWeights, Segmenter):
         return shared(key, lambda: load_sam(path, self.trust_pickle).to(device_of(self.device), dtype))
 
 
-def shrunk_for(segmenter: Segmenter, image: Tensor) -> Tensor:
+def downscaled_for(segmenter: Segmenter, image: Tensor) -> Tensor:
     """Return the image [3, H, W] at the width at which the segmenter works."""
-    return image if segmenter.max_width is None else shrunk(image, segmenter.max_width)
+    return image if segmenter.max_width is None else downscaled(image, segmenter.max_width)
 
 
 def _one_colour(image: Tensor) -> bool:

@@ -68,7 +68,7 @@ def test_agrees_with_the_network_written_out_once_more():
     network = imagenet_network()
     with torch.no_grad():
         maps, logits = plain(state, images)
-        assert torch.allclose(network.maps(images)[1], maps, atol=2e-4)
+        assert torch.allclose(network.features(images), maps, atol=2e-4)
         assert torch.allclose(network(images), logits, atol=2e-3)
 
 
@@ -86,7 +86,7 @@ def test_classes_of_photographs(imagenet):
 def test_training_leaves_the_statistics_and_has_gradients():
     network = EfficientNetLite().train()
     before = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
-    network.maps(torch.rand(2, 3, 64, 64, requires_grad=True))[1].sum().backward()
+    network.features(torch.rand(2, 3, 64, 64, requires_grad=True)).sum().backward()
     assert all(torch.equal(network.state_dict()[k], v) for k, v in before.items())
     assert all(p.grad is not None for name, p in network.named_parameters() if not name.startswith("_fc"))
 

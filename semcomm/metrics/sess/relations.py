@@ -15,7 +15,7 @@ from semcomm.component import Component
 from semcomm.errors import MetricError
 from semcomm.models.clip import CLIP
 from semcomm.models.component import UsesWeights
-from semcomm.models.loading import device_of, shared, weights_of
+from semcomm.models.loading import Precision, device_of, shared, weights_of
 from semcomm.models.relation_head import RelationHead
 from semcomm.models.segmenters import Segments
 
@@ -68,11 +68,24 @@ class CLIPRelations(UsesWeights, RelationModel):
     """Zero-shot relations: CLIP compares the crop that holds two objects with the predicates of the PSG dataset.
 
     Args:
-        clip: what embeds crops and predicates.
+        clip: short name, hub id or folder of a CLIP.
+        precision: of weights and arithmetic.
+        trust_pickle: read weights that are a pickle.
+        device: `auto`, or as PyTorch names it.
     """
 
-    def __init__(self, clip: CLIP) -> None:
-        self.clip = clip
+    excluded_from_recipe = frozenset({"device", "clip", "head", "trust_pickle"})  # `weights` says which they are
+
+    def __init__(
+        self,
+        clip: str = "clip-vit-h-14",
+        precision: Precision = "float32",
+        trust_pickle: bool = False,
+        device: str = "auto",
+    ) -> None:
+        self.clip = CLIP(clip, precision, device, trust_pickle)
+        self.trust_pickle = trust_pickle
+        self.device = device
         self.predicates = predicates()
 
     def weights(self) -> str:
@@ -103,16 +116,22 @@ class HeadRelations(CLIPRelations):
 
     Args:
         head: its checkpoint.
-        clip: what compares predicates.
-        trust_pickle: read a checkpoint that is a pickle (the authors' is).
+        clip: short name, hub id or folder of the CLIP that compares predicates.
+        precision: of CLIP's weights and arithmetic.
+        trust_pickle: read weights that are a pickle (the authors' head is).
         device: `auto`, or as PyTorch names it.
     """
 
-    def __init__(self, head: str, clip: CLIP, trust_pickle: bool = False, device: str = "auto") -> None:
-        super().__init__(clip)
+    def __init__(
+        self,
+        head: str,
+        clip: str = "clip-vit-h-14",
+        precision: Precision = "float32",
+        trust_pickle: bool = False,
+        device: str = "auto",
+    ) -> None:
+        super().__init__(clip, precision, trust_pickle, device)
         self.head = head
-        self.trust_pickle = trust_pickle
-        self.device = device
 
     def weights(self) -> str:
         """Return the hashes of CLIP and the head, as one."""

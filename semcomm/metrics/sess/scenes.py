@@ -12,12 +12,11 @@ from semcomm.metrics.sess.geometry import GeometricRelations
 from semcomm.metrics.sess.importance import spectral_residual
 from semcomm.metrics.sess.relations import CLIPRelations, HeadRelations, RelationModel
 from semcomm.metrics.sess.scene import Backend, Scene, crops, pooled, summed
-from semcomm.models.clip import CLIP
 from semcomm.models.component import UsesWeights
 from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 from semcomm.models.encoders.transformers import CLIPEncoder
 from semcomm.models.loading import Precision
-from semcomm.models.segmenters import FeatureRegions, SAMMasks, Segmenter, shrunk_for
+from semcomm.models.segmenters import FeatureRegions, SAMMasks, Segmenter, downscaled_for
 
 CROP_SIDE = 336
 """Objects are cut out at this side, above what most encoders take, and scaled to its input by the encoder."""
@@ -74,7 +73,7 @@ class Scenes(UsesWeights, Backend):
 
     def describe(self, image: Tensor, crop: str) -> Scene:
         """Find the scene of one image [3, H, W] in [0, 1], its objects cut out by `mask` or `box`, or pooled."""
-        image = shrunk_for(self.segmenter, image)
+        image = downscaled_for(self.segmenter, image)
         features = None
         if self.objects == "map" or self.segmenter.uses_features:
             (features,) = self.encoder.features([image], MAP_SIDE)
@@ -138,7 +137,7 @@ class Pretrained(Scenes):
         device: `auto`, or as PyTorch names it.
     """
 
-    incidental = frozenset({"device", "sam", "clip", "relation_head", "trust_pickle"})  # `weights` says which they are
+    excluded_from_recipe = CLIPRelations.excluded_from_recipe | {"sam", "relation_head"}
 
     def __init__(
         self,
@@ -151,8 +150,8 @@ class Pretrained(Scenes):
         trust_pickle: bool = False,
         device: str = "auto",
     ) -> None:
-        words = CLIP(clip, precision, device, trust_pickle)
-        relations = HeadRelations(relation_head, words, trust_pickle, device) if relation_head else CLIPRelations(words)
+        options = clip, precision, trust_pickle, device
+        relations = HeadRelations(relation_head, *options) if relation_head else CLIPRelations(*options)
         super().__init__(
             SAMMasks(sam, grid, max_width, precision, trust_pickle, device),
             CLIPEncoder(clip, precision, device, trust_pickle),

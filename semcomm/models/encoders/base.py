@@ -46,6 +46,14 @@ class ImageEncoder(UsesWeights):
             "with `stride` and `features_batch`"
         )
 
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return maps [B, c, h, w] at one depth or more, with gradients: what a training loss compares.
+
+        Args:
+            images: [B, 3, S, S] on the encoder's device; S is a multiple of its stride.
+        """
+        return [self.features_batch(images, images.shape[-1])]
+
     def embed(self, images: Sequence[Tensor]) -> Tensor:
         """Return unit embeddings, `float32` [B, d] on the CPU, each image's computed once per process.
 

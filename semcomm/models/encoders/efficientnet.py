@@ -56,7 +56,11 @@ class EfficientNetLite0(ImageEncoder):
     def features_batch(self, images: Sequence[Tensor], side: int) -> Tensor:
         """Return the features [B, 1280, side / 32, side / 32]."""
         network = self.network()
-        return network.maps(squash(images, side).to(network._conv_head.weight.device))[1]
+        return network.features(squash(images, side).to(network._conv_head.weight.device))
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the maps at strides 2 to 32 of images whose sides are multiples of 32, with gradients."""
+        return self.network().stages(images)
 
     def network(self) -> EfficientNetLite:
         """Return the network, read once per process and device.

@@ -27,8 +27,8 @@ STAGES = (  # kernel, stride, expansion, channels, repeats
 STRIDE = 32
 """Input pixels per position of the last map; sides of the input are multiples of it."""
 CHANNELS = 1280
-MIDDLE_BLOCK = 10
-"""The last block at stride 16: 112 channels, linear."""
+LAST_AT_STRIDE = (0, 2, 4, 10)
+"""The last blocks at strides 2, 4, 8 and 16: 16, 24, 40 and 112 channels, linear."""
 CLASSES = 1000
 
 
@@ -98,19 +98,27 @@ class EfficientNetLite(nn.Module):
         self._conv_head, self._bn1 = _convolution(channels, CHANNELS, 1), BatchNorm(CHANNELS)
         self._fc = nn.Linear(CHANNELS, CLASSES)
 
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, 3, H, W] in [0, 1], sides divisible by 32 -> maps [B, 112, H/16, W/16], [B, 1280, H/32, W/32]."""
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Return the maps at strides 2, 4, 8, 16 (linear) and 32 (1,280 channels, from 0 to 6).
+
+        Args:
+            images: [B, 3, H, W] in [0, 1], sides divisible by 32.
+        """
         x = F.relu6(_convolved((images * 255 - 127) / 128, self._conv_stem, self._bn0))
-        middle = None
+        found = []
         for number, block in enumerate(self._blocks):
             x = block(x)
-            if number == MIDDLE_BLOCK:
-                middle = x
-        return middle, F.relu6(_convolved(x, self._conv_head, self._bn1))
+            if number in LAST_AT_STRIDE:
+                found.append(x)
+        return [*found, F.relu6(_convolved(x, self._conv_head, self._bn1))]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] in [0, 1], sides divisible by 32 -> maps [B, 1280, H/32, W/32]."""
+        return self.stages(images)[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] in [0, 1], sides divisible by 32 -> logits [B, 1000] of ImageNet's classes."""
-        return self._fc(self.maps(images)[1].mean(dim=(2, 3)))
+        return self._fc(self.features(images).mean(dim=(2, 3)))
 
 
 def imagenet_weights() -> Path:

@@ -15,7 +15,7 @@ from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.encoders.efficientnet_network import PACKAGE, SHA256, STRIDE, EfficientNetLite, imagenet_network
 from semcomm.training import damage
 from semcomm.training.augment import random_crop
-from semcomm.training.data import Pictures, class_folders, listed, share_of
+from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.task import Task
 
 JUDGED_PER_CLASS = 20
@@ -40,7 +40,7 @@ class Distillation(Task):
         unseen_classes: classes of `class_folder` that are left out of training and judge it: those whose names have
             the smallest SHA-256.
         most_per_class: images of a class that are used, those first by the hash of their names.
-        held_back: share of the photographs kept for validation, by the hash of their names.
+        val_fraction: share of the photographs kept for validation, by the hash of their names.
         sizes: sides of the training crops, one drawn for each batch.
         views: damaged versions of each crop in a batch; the teacher sees the crop once.
         smallest_crop: least share of an image's area that a crop has.
@@ -51,7 +51,7 @@ class Distillation(Task):
         middle_weight: of the loss of the maps at stride 16.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Distillation(Task):
         licence: str | None = None,
         unseen_classes: int = 20,
         most_per_class: int = 120,
-        held_back: float = 0.05,
+        val_fraction: float = 0.05,
         sizes: tuple[int, ...] = (128, 128, 160),
         views: int = 2,
         smallest_crop: float = 0.25,
@@ -77,7 +77,7 @@ class Distillation(Task):
         self.licence = licence
         self.unseen_classes = unseen_classes
         self.most_per_class = most_per_class
-        self.held_back = held_back
+        self.val_fraction = val_fraction
         self.sizes = sizes
         self.views = views
         self.smallest_crop = smallest_crop
@@ -100,18 +100,18 @@ class Distillation(Task):
         self.unseen = sorted(names[: self.unseen_classes])
         judged = _fewest([(path, label) for path, label in found if label in self.unseen], JUDGED_PER_CLASS)
         photographs, rows = listed(self.photo_list, "file")
-        held_back = [path for path, _ in photographs if share_of(path.name) < self.held_back]
+        held_back = [path for path, _ in photographs if share_of(path.name) < self.val_fraction]
         self.authors = sorted({row["author"] for row in rows if row.get("author")}, key=str.casefold)
         self.labels = [self.unseen.index(label) for _, label in judged]
-        self.classes = Pictures([path for path, label in found if label not in self.unseen])
-        self.photos = Pictures([path for path, _ in photographs if path not in held_back])
-        self.judged = Pictures([path for path, _ in judged], JUDGED_SIZE)
-        self.validation = Pictures(held_back, JUDGED_SIZE)
+        self.classes = ImageCollection([path for path, label in found if label not in self.unseen])
+        self.photos = ImageCollection([path for path, _ in photographs if path not in held_back])
+        self.judged = ImageCollection([path for path, _ in judged], JUDGED_SIZE)
+        self.validation = ImageCollection(held_back, JUDGED_SIZE)
         for part in self._parts():
             part.read(report)
         self.teacher = imagenet_network().eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def _parts(self) -> tuple[Pictures, ...]:
+    def _parts(self) -> tuple[ImageCollection, ...]:
         return self.classes, self.photos, self.judged, self.validation
 
     def fingerprint(self) -> str:
@@ -157,8 +157,8 @@ class Distillation(Task):
         self.teacher.to(batch["clean"].device)
         views = len(batch["damaged"]) // len(batch["clean"])
         with torch.no_grad():
-            taught = [part.float().repeat(views, 1, 1, 1) for part in self.teacher.maps(batch["clean"])]
-        seen = [part.float() for part in module.maps(batch["damaged"])]
+            taught = [part.float().repeat(views, 1, 1, 1) for part in self.teacher.stages(batch["clean"])[-2:]]
+        seen = [part.float() for part in module.stages(batch["damaged"])[-2:]]
         average = _distance(seen[1].mean((2, 3)), taught[1].mean((2, 3)))
         middle, last = (_distance(a, damage.moved(b, batch["motion"], "border")) for a, b in zip(seen, taught))
         loss = average + self.map_weight * last + self.middle_weight * middle
@@ -182,7 +182,7 @@ class Distillation(Task):
     @staticmethod
     def _embedded(module: EfficientNetLite, images: Tensor) -> Tensor:
         device = next(module.parameters()).device
-        parts = [module.maps(part.to(device))[1].float().mean((2, 3)).cpu() for part in images.split(32)]
+        parts = [module.features(part.to(device)).float().mean((2, 3)).cpu() for part in images.split(32)]
         return F.normalize(torch.cat(parts), dim=1)
 
     def exported(self, module: EfficientNetLite) -> dict[str, Tensor]:
@@ -211,7 +211,7 @@ class Distillation(Task):
             "started_from": f"{PACKAGE} 0.1.0, SHA-256 {SHA256}, Apache-2.0",
             "licence": self.licence,
             "parameters": sum(v.numel() for v in self.exported(module).values()),
-            "pictures": {
+            "images": {
                 "training": len(self.classes) + len(self.photos),
                 "validation": len(self.validation),
                 "unseen classes": len(self.judged),
