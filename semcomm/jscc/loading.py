@@ -14,7 +14,7 @@ from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc.codec import Codec, Network, Precision
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
-from semcomm.models.encoder import metadata
+from semcomm.models.files import metadata
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the codecs are that come with semcomm."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semcomm.errors import ModelError
+from semcomm.models.files import metadata
 from semcomm.parsing import parse_json
 
 WEIGHTS = Path(__file__).parent / "weights" / "encoder.safetensors"
@@ -155,16 +156,6 @@ def squash(images: Tensor, size: int) -> Tensor:
     if images.shape[2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def metadata(data: bytes) -> dict[str, str]:
-    """Return the text metadata in a safetensors file's header (8 bytes of length, then JSON).
-
-    Raises:
-        ValueError: when there is no such header.
-    """
-    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header.get("__metadata__", {})
 
 
 @cache

@@ -151,3 +151,13 @@ def _hashes(folder: Path) -> Memo:
     except OSError:
         return Memo()
     return Memo(folder) if os.access(folder, os.W_OK) else Memo()
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """Return the text metadata in a safetensors file's header (8 bytes of length, then JSON).
+
+    Raises:
+        ValueError: when there is no such header.
+    """
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header.get("__metadata__", {})

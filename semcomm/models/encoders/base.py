@@ -100,8 +100,12 @@ def squash(images: Sequence[Tensor], side: int) -> Tensor:
     return torch.cat(found).clamp(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def image_encoder(encoder: "str | ImageEncoder") -> ImageEncoder:
+def image_encoder(encoder: "str | ImageEncoder", device: str = "auto") -> ImageEncoder:
     """Return an encoder by name: of this package, or the folder, hub id or short name of a CLIP, ViT or DINOv2.
+
+    Args:
+        encoder: an `ImageEncoder`, which is returned as it is, or a name.
+        device: where one that is named computes.
 
     Raises:
         ConfigurationError: when it is neither a name nor an `ImageEncoder`.
@@ -115,4 +119,4 @@ def image_encoder(encoder: "str | ImageEncoder") -> ImageEncoder:
     from semcomm.models.encoders.transformers import transformer_encoder
 
     own = {"efficientnet-lite0-distilled": "distilled", "efficientnet-lite0": "imagenet"}
-    return EfficientNetLite0(own[encoder]) if encoder in own else transformer_encoder(encoder)
+    return EfficientNetLite0(own[encoder], device) if encoder in own else transformer_encoder(encoder, device)

@@ -114,7 +114,7 @@ class CLIPEncoder(TransformerEncoder):
 KINDS = {"clip": CLIPEncoder, "vit": ViTEncoder, "dinov2": DINOv2Encoder}
 
 
-def transformer_encoder(name: str) -> TransformerEncoder:
+def transformer_encoder(name: str, device: str = "auto") -> TransformerEncoder:
     """Return the encoder of a model by its folder, hub id or short name; its configuration says of which kind it is.
 
     Raises:
@@ -129,4 +129,4 @@ def transformer_encoder(name: str) -> TransformerEncoder:
         card = card_of(name)
         what = f"a {card.kind}" if card else f"of the kind {kind!r}"
         raise ModelError(f"{name}: is {what}; image encoders are {', '.join(KINDS)}, and those of semcomm")
-    return KINDS[kind](name)
+    return KINDS[kind](name, device=device)

@@ -12,7 +12,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from semcomm.errors import ModelError
-from semcomm.models.encoder import metadata
+from semcomm.models.files import metadata
 from semcomm.models.generator.autoencoder import AutoencoderNetwork
 from semcomm.models.generator.denoiser import DenoiserNetwork
 
