@@ -1,14 +1,12 @@
 """Weights that come in a package of the package index, known by their hash."""
 
-import hashlib
-from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from semcomm.errors import ModelError
+from semcomm.models.files import fingerprint
 
 
-@cache
 def installed_weights(package: str, version: str, name: str, sha256: str, install: str = "") -> Path:
     """Return the path of a file of weights that a package installs.
 
@@ -29,6 +27,6 @@ def installed_weights(package: str, version: str, name: str, sha256: str, instal
         found = []
     if not found or not found[0].is_file():
         raise ModelError(f"the weights {name} are missing; they come with the package {package}: {pip}")
-    if hashlib.sha256(found[0].read_bytes()).hexdigest() != sha256:
+    if fingerprint(found[0]) != sha256:
         raise ModelError(f"{found[0]}: not the weights of {package} {version}, which alone are known here: {pip}")
     return found[0]

@@ -12,6 +12,7 @@ from semcomm.models.component import UsesWeights
 from semcomm.models.embeddings import BATCH, pixel_values
 from semcomm.models.encoders.base import squash
 from semcomm.models.encoders.efficientnet import SIDE, EfficientNetLite0
+from semcomm.models.encoders.efficientnet_network import CLASSES
 from semcomm.models.loading import Precision, find, load_transformer, weights_of
 from semcomm.parsing import parse_json
 
@@ -64,7 +65,7 @@ class EfficientNetLite0Classifier(Recogniser):
 
     def logits(self, images: Sequence[Tensor]) -> Tensor:
         """Return the logits [B, 1000], in ImageNet's order."""
-        network = self._encoder.network()
+        network = self._encoder.network(CLASSES)
         return network(squash(images, SIDE).to(network._fc.weight.device))
 
 

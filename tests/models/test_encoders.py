@@ -1,5 +1,6 @@
 """Image encoders: the one of the default install, those of transformers on tiny models, and one of a user's."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def plain(state, images):
 def test_agrees_with_the_network_written_out_once_more():
     state = torch.load(imagenet_weights(), weights_only=True)
     images = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
-    network = imagenet_network()
+    network = imagenet_network(1000)
     with torch.no_grad():
         maps, logits = plain(state, images)
         assert torch.allclose(network.features(images), maps, atol=2e-4)
@@ -79,7 +80,7 @@ def test_classes_of_photographs(imagenet):
     for name, classes in photographs.items():  # tabby, tiger cat, Egyptian cat; mug, espresso, cup; missile, shuttle
         image = torch.from_numpy(getattr(data, name)().copy()).permute(2, 0, 1) / 255
         features = imagenet.embed_batch([image])
-        found = imagenet.network()._fc(features).topk(3).indices[0].tolist()
+        found = imagenet.network(1000)._fc(features).topk(3).indices[0].tolist()
         assert classes & set(found), (name, found)
 
 
@@ -88,7 +89,7 @@ def test_training_leaves_the_statistics_and_has_gradients():
     before = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
     network.features(torch.rand(2, 3, 64, 64, requires_grad=True)).sum().backward()
     assert all(torch.equal(network.state_dict()[k], v) for k, v in before.items())
-    assert all(p.grad is not None for name, p in network.named_parameters() if not name.startswith("_fc"))
+    assert all(p.grad is not None for p in network.parameters())
 
 
 @pytest.mark.parametrize("image", ODD.values(), ids=ODD)
@@ -128,16 +129,16 @@ def test_a_wheel_of_another_version_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_file_of_weights(tmp_path, photograph):
-    network = imagenet_network()
-    shipped = {k: v.half() for k, v in network.state_dict().items() if v.is_floating_point() and "_fc" not in k}
-    save_file(shipped, tmp_path / "mine.safetensors")
+    shipped = {name: value.half() for name, value in imagenet_network().state_dict().items()}
+    card = {"card": json.dumps({"network": {"classes": 0}})}
+    save_file(shipped, tmp_path / "mine.safetensors", card)
     encoder = EfficientNetLite0(str(tmp_path / "mine.safetensors"))
     assert encoder.name == "EfficientNet-Lite0 (mine)"
     cosine = (encoder.embed([photograph]) * EfficientNetLite0("imagenet").embed([photograph])).sum()
     assert cosine.item() == pytest.approx(1, abs=1e-3)
     for content in (b"", b"rubbish" * 9, (tmp_path / "mine.safetensors").read_bytes()[:5000]):
         (tmp_path / "bad.safetensors").write_bytes(content)
-        with pytest.raises(ModelError, match="is damaged or holds no EfficientNet-Lite0"):
+        with pytest.raises(ModelError, match="is damaged or holds no image encoder"):
             EfficientNetLite0(str(tmp_path / "bad.safetensors")).embed([photograph])
     with pytest.raises(ModelError, match="cannot be read"):
         EfficientNetLite0(str(tmp_path / "none.safetensors")).embed([photograph])

@@ -1,19 +1,15 @@
 """EfficientNet-Lite0 as an image encoder: as Google trained it on ImageNet, or taught to see through damage."""
 
-import hashlib
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
-from semcomm.errors import ModelError
 from semcomm.models.encoders.base import ImageEncoder, squash
 from semcomm.models.encoders.efficientnet_network import STRIDE, EfficientNetLite, imagenet_network, imagenet_weights
+from semcomm.models.files import fingerprint, read_weights
 from semcomm.models.loading import device_of, shared
 
 DISTILLED = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
@@ -47,7 +43,7 @@ class EfficientNetLite0(ImageEncoder):
 
     def weights(self) -> str:
         """Return the SHA-256 (hex) of the weights' file."""
-        return _hash(imagenet_weights() if self.model == "imagenet" else self._path)
+        return fingerprint(imagenet_weights() if self.model == "imagenet" else self._path)
 
     def embed_batch(self, images: Sequence[Tensor]) -> Tensor:
         """Return the average of the features at 224x224, [B, 1280]."""
@@ -62,8 +58,11 @@ class EfficientNetLite0(ImageEncoder):
         """Return the maps at strides 2 to 32 of images whose sides are multiples of 32, with gradients."""
         return self.network().stages(images)
 
-    def network(self) -> EfficientNetLite:
+    def network(self, classes: int = 0) -> EfficientNetLite:
         """Return the network, read once per process and device.
+
+        Args:
+            classes: 1,000 keeps the head of the published weights.
 
         Raises:
             ModelError: when its weights are missing, damaged or of another network.
@@ -71,37 +70,10 @@ class EfficientNetLite0(ImageEncoder):
         device = device_of(self.device)
 
         def make() -> EfficientNetLite:
-            network = imagenet_network() if self.model == "imagenet" else read_distilled(self._path)
+            if self.model == "imagenet":
+                network = imagenet_network(classes)
+            else:
+                network = read_weights(self._path, "image encoder").network(EfficientNetLite)
             return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
-        return shared(("efficientnet-lite0", self.weights(), str(device)), make)
-
-
-def read_distilled(path: Path) -> EfficientNetLite:
-    """Read what the training task `Distillation` wrote; it has no classifier's head, which is left at 0.
-
-    Raises:
-        ModelError: when the file is missing, damaged or holds something else.
-    """
-    network = EfficientNetLite()
-    head = {name: torch.zeros_like(value) for name, value in network.state_dict().items() if name.startswith("_fc.")}
-    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
-    try:
-        found = {name: value.float() for name, value in load(path.read_bytes()).items()}
-        network.load_state_dict({**head, **counts, **found})
-    except OSError as error:
-        raise ModelError(
-            f"{path}: the encoder's weights cannot be read ({error.strerror}); they come with semcomm, so install it "
-            "again, or name a file that `semcomm train` wrote"
-        ) from None
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path}: is damaged or holds no EfficientNet-Lite0 ({str(error).splitlines()[0]})") from None
-    return network
-
-
-@cache
-def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path}: the encoder's weights cannot be read ({error.strerror})") from None
+        return shared(("efficientnet-lite0", self.weights(), classes, str(device)), make)

@@ -186,15 +186,13 @@ class Distillation(Task):
         return F.normalize(torch.cat(parts), dim=1)
 
     def exported(self, module: EfficientNetLite) -> dict[str, Tensor]:
-        """Return the student without its classifier's head, which was not trained, in half precision."""
-        tensors = {k: v for k, v in module.state_dict().items() if not k.startswith("_fc.")}
-        return {k: v.half() for k, v in tensors.items() if v.is_floating_point()}
+        """Return the student in half precision."""
+        return {name: value.half() for name, value in module.state_dict().items()}
 
     def load(self, module: EfficientNetLite, tensors: dict[str, Tensor]) -> None:
-        """Start from a shipped student, with the teacher's head."""
-        floats = {k: v.float() for k, v in tensors.items()}
+        """Start from a shipped student."""
         try:
-            module.load_state_dict(self.teacher.state_dict() | floats)
+            module.load_state_dict({name: value.float() for name, value in tensors.items()})
         except RuntimeError as error:
             raise ModelError(f"the weights belong to another network: {error}") from None
 
@@ -210,6 +208,7 @@ class Distillation(Task):
             ),
             "started_from": f"{PACKAGE} 0.1.0, SHA-256 {SHA256}, Apache-2.0",
             "licence": self.licence,
+            "network": {"classes": 0},
             "parameters": sum(v.numel() for v in self.exported(module).values()),
             "images": {
                 "training": len(self.classes) + len(self.photos),

@@ -45,7 +45,8 @@ class Halves(Segmenter):
 
 @pytest.fixture(autouse=True)
 def fresh_memo():
-    memo.use(memo.Memo())
+    with memo.using(memo.Memo()):
+        yield
 
 
 def masks_of(*boxes, height=20, width=30):
