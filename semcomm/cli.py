@@ -219,7 +219,7 @@ def sess(argv: Sequence[str]) -> None:
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
     tuning.add_argument("--seed", type=int, default=0)
     for part in (explaining, tuning):
-        part.add_argument("--parameters", default="paper", help="paper, authors, or a file of parameters")
+        part.add_argument("--parameters", help="paper, authors, embedded, or a file (default: the backend's)")
     arguments = parser.parse_args(argv)
     from semcomm.metrics.sess import SeSS
 

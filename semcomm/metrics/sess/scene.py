@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -112,6 +113,8 @@ class Backend(Component, ABC):
 
     name: str
     predicates: tuple[str, ...]
+    parameters: ClassVar[Parameters] = Parameters.paper()
+    """The constants that go with it, where none are named."""
     both: bool = False
     """Whether the regions of each image are tried on the other as well; see `views`."""
 

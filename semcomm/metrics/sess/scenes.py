@@ -9,6 +9,7 @@ from torch import Tensor
 
 from semcomm.errors import ConfigurationError
 from semcomm.metrics.sess.geometry import GeometricRelations
+from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.importance import spectral_residual
 from semcomm.metrics.sess.relations import CLIPRelations, HeadRelations, RelationModel
 from semcomm.metrics.sess.scene import Backend, Scene, crops, pooled, summed
@@ -20,8 +21,8 @@ from semcomm.models.segmenters import FeatureRegions, SAMMasks, Segmenter, downs
 
 CROP_SIDE = 336
 """Objects are cut out at this side, above what most encoders take, and scaled to its input by the encoder."""
-MAP_SIDE = 384
-"""Side of the square at which the map of a whole image is made."""
+MAP_SIDE = 320
+"""Side of the square at which the map of a whole image is made; a multiple of 32, 16 and 8."""
 
 
 class Scenes(UsesWeights, Backend):
@@ -32,7 +33,8 @@ class Scenes(UsesWeights, Backend):
         encoder: embeds them and the whole image: an `ImageEncoder`, or the name of one.
         relations: tells how they are related.
         objects: where an object's embedding is from: `crop`, the object cut out of the image and embedded by itself
-            (equation 19 of the paper), or `map`, the mean of the whole image's feature map inside its mask.
+            (equation 19 of the paper), or `map`, the mean of the whole image's feature map inside its mask; the
+            image's own is then the mean of all of it.
         importance: what is summed inside a mask: `saliency` (equation 25), or `area`.
         both: try the regions of each image on the other as well, which needs `map`; the score is the largest.
         name: of the column.
@@ -80,14 +82,15 @@ class Scenes(UsesWeights, Backend):
         segments = self.segmenter.segment(image, features)
         graph = self.relations.relate(image, segments)
         masks = segments.masks[graph.nodes]
-        (whole,) = self.encoder.embed([image]).double().numpy()
         if self.objects == "crop":
+            (whole,) = self.encoder.embed([image]).double().numpy()
             cut = crops(image, masks, crop, CROP_SIDE)
             rows = self.encoder.embed(cut).double().numpy() if len(cut) else np.zeros((0, len(whole)))
             sums = summed(self._weighed(image, *masks.shape[1:]), masks)
             return Scene(whole, rows, masks, sums, graph.relation, graph.relation_score)
         plane = self._weighed(image, *features.shape[1:])
         features = features.half().numpy()
+        (whole,) = pooled(features, np.ones((1, *plane.shape), bool))
         found = pooled(features, masks), masks, summed(plane, masks), graph.relation, graph.relation_score
         return Scene(whole, *found, features, plane)
 
@@ -107,14 +110,18 @@ class Embedded(Scenes):
     """Scenes that need no download: regions of an image encoder's feature map, and relations by their geometry.
 
     It departs from the paper where that proved better (`docs/sess.md` has the ablations): objects are pooled from the
-    map of the whole image instead of cut out, weighed by their area, and each image's regions are tried on the other.
+    map of the whole image instead of cut out, weighed by their area, each image's regions are tried on the other, and
+    the similarity of the whole images weighs as much as that of the graphs.
 
     Args:
         encoder: an image encoder with a feature map, or the name of one.
         regions: so many objects in an image.
     """
 
-    def __init__(self, encoder: str | ImageEncoder = DEFAULT, regions: int = 6) -> None:
+    version = 2
+    parameters = Parameters.embedded()
+
+    def __init__(self, encoder: str | ImageEncoder = DEFAULT, regions: int = 4) -> None:
         found = image_encoder(encoder)
         name = "embedded" if encoder == DEFAULT else f"embedded, {found.name}"
         super().__init__(FeatureRegions(regions), found, GeometricRelations(), "map", "area", both=True, name=name)

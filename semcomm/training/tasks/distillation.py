@@ -206,7 +206,6 @@ class Distillation(Task):
                 "noise, coding, blur, tints and small motion, which people overlook. Its last map averaged is an "
                 "image's embedding."
             ),
-            "started_from": f"{PACKAGE} 0.1.0, SHA-256 {SHA256}, Apache-2.0",
             "licence": self.licence,
             "network": {"classes": 0},
             "parameters": sum(v.numel() for v in self.exported(module).values()),
@@ -216,7 +215,7 @@ class Distillation(Task):
                 "unseen classes": len(self.judged),
             },
             "unseen_classes": self.unseen,
-            "data": list(self.attribution),
+            "data": [f"Weights it started from: {PACKAGE} 0.1.0, SHA-256 {SHA256}, Apache-2.0.", *self.attribution],
             "authors": self.authors,
             "checks": {},
         }

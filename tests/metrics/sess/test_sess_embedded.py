@@ -125,7 +125,8 @@ def test_a_drawing_falls_into_its_parts():
 def test_features_of_a_drawing_fall_into_its_parts():
     image, house = drawing()
     scene = Embedded(Colours(), regions=3).describe(image, "mask")
-    small = interpolate(torch.from_numpy(house)[None, None].float(), (12, 12), mode="area")[0, 0].numpy() > 0.5
+    small = torch.from_numpy(house)[None, None].float()
+    small = interpolate(small, scene.masks.shape[1:], mode="area")[0, 0].numpy() > 0.5
     assert max((mask & small).sum() / (mask | small).sum() for mask in scene.masks) > 0.6
 
 
