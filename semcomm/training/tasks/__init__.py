@@ -1,7 +1,6 @@
 """The trainings: one file for everything that is trained here."""
 
 from semcomm.training.tasks.autoencoding import Autoencoding
-from semcomm.training.tasks.classification import ImageClassification
 from semcomm.training.tasks.deepjscc import DeepJSCCTraining
 from semcomm.training.tasks.denoising import LatentDenoising
 from semcomm.training.tasks.distillation import Distillation
@@ -13,7 +12,6 @@ __all__ = [
     "Autoencoding",
     "DeepJSCCTraining",
     "Distillation",
-    "ImageClassification",
     "JSCCTask",
     "LSCITraining",
     "LatentDenoising",

@@ -190,4 +190,3 @@ class Autoencoding(Task):
 
 def _resized(pixels: Tensor) -> Tensor:
     return squash(pixels.float() / 255, SIZE)
-

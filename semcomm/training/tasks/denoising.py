@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from semcomm.errors import ModelError
+from semcomm.errors import ConfigurationError, ModelError
 from semcomm.memo import Memo
 from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 from semcomm.models.generator.autoencoder import SIZE
@@ -100,6 +100,36 @@ class LatentDenoising(Task):
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
         """Find, split, read and encode the images, and have the mean embedding of each class."""
+        known = self._find()
+        self.first_stage = read_autoencoder(*[] if self.autoencoder is None else [Path(self.autoencoder)])
+        self.latents, self.labels = {}, {}
+        for part, paths in self.paths.items():
+            collection = ImageCollection(paths, SIZE)
+            classes = torch.tensor(known[part])
+            if part == "train":
+                self._average(collection, classes)
+            rest = torch.arange(len(classes), len(paths))
+            self.labels[part] = torch.cat([classes, nearest(self._embeddings(collection, rest), self.class_means)]) + 1
+            self.latents[part] = self._latents(collection)
+            if part == "validation":
+                self.caption_accuracy = self._right(collection, classes)
+            if report:
+                report(f"{len(collection)} images encoded")
+
+    def find_classes(self, count: int) -> float:
+        """Have the mean embedding of each class alone, and return the accuracy of captions on held-back images.
+
+        Raises:
+            ConfigurationError: when there are not `count` classes.
+        """
+        known = self._find()
+        if len(self.classes) != count:
+            raise ConfigurationError(f"{self.class_folder} has {len(self.classes)} classes, not {count}")
+        self._average(ImageCollection(self.paths["train"], SIZE), torch.tensor(known["train"]))
+        return self._right(ImageCollection(self.paths["validation"], SIZE), torch.tensor(known["validation"]))
+
+    def _find(self) -> dict[str, list[int]]:
+        """Find and split the images; return the classes of those that have one, which come first."""
         found = class_folders(self.class_folder)
         self.classes = sorted({label for _, label in found})
         numbers = {label: number for number, label in enumerate(self.classes)}
@@ -116,22 +146,15 @@ class LatentDenoising(Task):
                 known[part].append(numbers[label])
         for path, _ in photographs:
             self.paths[self._part("", path)].append(path)
-        self.first_stage = read_autoencoder(*[] if self.autoencoder is None else [Path(self.autoencoder)])
-        self.latents, self.labels = {}, {}
-        for part, paths in self.paths.items():
-            collection = ImageCollection(paths, SIZE)
-            classes = torch.tensor(known[part])
-            if part == "train":
-                shown = _first_of_each(classes, AVERAGED)
-                self.class_means = class_means(self._embeddings(collection, shown), classes[shown], len(self.classes))
-            rest = torch.arange(len(classes), len(paths))
-            self.labels[part] = torch.cat([classes, nearest(self._embeddings(collection, rest), self.class_means)]) + 1
-            self.latents[part] = self._latents(collection)
-            if part == "validation":
-                guessed = nearest(self._embeddings(collection, torch.arange(len(classes))), self.class_means)
-                self.caption_accuracy = (guessed == classes).float().mean().item()
-            if report:
-                report(f"{len(collection)} images encoded")
+        return known
+
+    def _average(self, collection: ImageCollection, classes: Tensor) -> None:
+        shown = _first_of_each(classes, AVERAGED)
+        self.class_means = class_means(self._embeddings(collection, shown), classes[shown], len(self.classes))
+
+    def _right(self, collection: ImageCollection, classes: Tensor) -> float:
+        guessed = nearest(self._embeddings(collection, torch.arange(len(classes))), self.class_means)
+        return (guessed == classes).float().mean().item()
 
     def _part(self, label: str, path: Path) -> str:
         return "validation" if share_of(f"{label}/{path.name}") < self.val_fraction else "train"

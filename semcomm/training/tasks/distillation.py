@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, ModelError
+from semcomm.models.encoders.efficientnet import EfficientNetLite0
 from semcomm.models.encoders.efficientnet_network import PACKAGE, SHA256, STRIDE, EfficientNetLite, imagenet_network
 from semcomm.training import damage
 from semcomm.training.augment import random_crop
 from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.task import Task
+from semcomm.training.tasks.encoder_checks import stability
 
 JUDGED_PER_CLASS = 20
 """Images of each unseen class in a validation."""
@@ -217,8 +219,31 @@ class Distillation(Task):
             "unseen_classes": self.unseen,
             "data": [f"Weights it started from: {PACKAGE} 0.1.0, SHA-256 {SHA256}, Apache-2.0.", *self.attribution],
             "authors": self.authors,
-            "checks": {},
+            "checks": stability(self._as_shipped(module)),
         }
+
+    def _as_shipped(self, module: EfficientNetLite) -> EfficientNetLite0:
+        network = EfficientNetLite()
+        self.load(network, {name: value.cpu() for name, value in self.exported(module).items()})
+        return _InMemory(network.eval().requires_grad_(False))
+
+
+class _InMemory(EfficientNetLite0):
+    """An encoder whose network stands in no file yet."""
+
+    excluded_from_recipe = EfficientNetLite0.excluded_from_recipe | {"network"}
+
+    def __init__(self, network: EfficientNetLite) -> None:
+        super().__init__(device="cpu")
+        self._network = network
+
+    def weights(self) -> str:
+        """Return a name that no other network of this process has."""
+        return f"in memory {id(self._network)}"
+
+    def network(self, classes: int = 0) -> EfficientNetLite:
+        """Return the network."""
+        return self._network
 
 
 def _reduced(image: Tensor, side: int) -> Tensor:
@@ -252,6 +277,6 @@ def pair_auc(embeddings: Tensor, labels: Tensor) -> float:
 
     units = F.normalize(embeddings, dim=1)
     first, second = torch.triu_indices(len(units), len(units), 1)
-    cosines, same = (units @ units.T)[first, second].numpy(), (labels[first] == labels[second]).numpy()
+    cosines, same = (units @ units.T)[first, second].float().numpy(), (labels[first] == labels[second]).numpy()
     statistic = mannwhitneyu(cosines[same], cosines[~same], method="asymptotic").statistic
     return float(statistic / (same.sum() * (~same).sum()))
