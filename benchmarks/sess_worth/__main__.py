@@ -46,12 +46,15 @@ def main() -> None:
     parser.add_argument("--caltech", type=Path)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--ablations", action="store_true", help="what each part of the embedded scene is worth")
+    parser.add_argument("--only", nargs="*", help="so many of the metrics, by the beginnings of their names")
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with torch.inference_mode():
         cases = gathered(arguments)
         metrics = ablations() if arguments.ablations else compared()
+        if arguments.only:
+            metrics = {n: m for n, m in metrics.items() if n.startswith(tuple(arguments.only))}
         show(cases, metrics)
         image = cases.pairs["rate 0.5"][0][0]
         times(image, metrics)

@@ -58,7 +58,7 @@ def scores(path) -> list[dict]:
 def test_the_autoencoder_learns_and_its_latents_are_standard(trained):
     early, late = scores(trained[0])
     assert late["psnr"] > early["psnr"]
-    assert late["cosine"] > early["cosine"]
+    assert late["cosine"] > 0.3
     loaded = read_autoencoder(trained[0])
     assert loaded.card["network"] == {"width": 16, "depth": 1}
     assert loaded.card["encoder"] == EfficientNetLite0().weights()

@@ -166,7 +166,7 @@ class LatentDenoising(Task):
 
         def compute() -> Tensor:
             parts = [self.encoder.embed(_images(collection, rows)) for rows in _runs(chosen)]
-            return torch.cat(parts) if parts else torch.zeros(0, 1)
+            return torch.cat(parts) if parts else torch.zeros(0, self.class_means.shape[1])
 
         return self._kept({"embeddings": names, "encoder": self.encoder.weights()}, compute)
 
