@@ -12,12 +12,12 @@ import yaml
 
 from semcomm.component import plain
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
-from semcomm.images import ImageSet, content_hash
+from semcomm.experiment.experiment import Experiment, axis_values, load
 from semcomm.files import write_whole
+from semcomm.images import ImageSet, content_hash
 from semcomm.memo import key_of
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import run_tasks
-from semcomm.experiment.experiment import Experiment, axis_values, load
 from semcomm.runs.folder import environment, locked
 from semcomm.runs.plan import Plan
 from semcomm.runs.results import Results, collect, export, is_finished, keep_keys

@@ -1,4 +1,4 @@
-"""What a learned codec is trained to keep: pixels, structure, or what an image encoder sees."""
+"""Losses of learned codecs: on pixels, on structure, and on features of an image encoder."""
 
 import torch
 from torch import Tensor
