@@ -11,14 +11,7 @@ from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models import installed
-from semcomm.models.encoders import (
-    CLIPEncoder,
-    DINOv2Encoder,
-    EfficientNetLite0,
-    ImageEncoder,
-    ViTEncoder,
-    image_encoder,
-)
+from semcomm.models.encoders import EfficientNetLite0, ImageEncoder, TransformerEncoder, image_encoder
 from semcomm.models.encoders.efficientnet_network import EfficientNetLite, imagenet_network, imagenet_weights
 
 ODD = {
@@ -114,7 +107,7 @@ def test_bad_input(imagenet):
     with pytest.raises(ConfigurationError, match="a name or an ImageEncoder"):
         image_encoder(7)
     with pytest.raises(ModelError, match="no-such"):
-        image_encoder("no-such-encoder")
+        image_encoder("no-such-encoder").embed([torch.rand(3, 8, 8)])
 
 
 def test_a_wheel_of_another_version_is_refused(monkeypatch, tmp_path):
@@ -168,10 +161,10 @@ def test_an_encoder_that_returns_something_else(photograph):
         Wrong().embed([photograph])
 
 
-@pytest.mark.parametrize(("make", "kind"), [(tiny_models.clip, CLIPEncoder), (tiny_models.vit, ViTEncoder)])
+@pytest.mark.parametrize(("make", "kind"), [(tiny_models.clip, "clip"), (tiny_models.vit, "vit")])
 def test_transformers_by_folder(make, kind, tmp_path, photograph):
     encoder = image_encoder(str(make(tmp_path / "model")))
-    assert type(encoder) is kind
+    assert encoder.kind == kind
     assert encoder.name == "model"
     assert encoder.stride == 8
     found = encoder.embed([photograph, photograph.flip(1)])
@@ -188,7 +181,7 @@ def test_clip_embeds_as_its_own_class_does(tmp_path, photograph):
     from semcomm.models.clip import CLIP
 
     folder = str(tiny_models.clip(tmp_path / "clip"))
-    ours, theirs = CLIPEncoder(folder).embed([photograph]), CLIP(folder).embed_images([photograph])
+    ours, theirs = TransformerEncoder(folder).embed([photograph]), CLIP(folder).embed_images([photograph])
     assert torch.allclose(ours, theirs, atol=1e-6)
 
 
@@ -203,18 +196,18 @@ def test_dinov2_by_folder(tmp_path, photograph):
         tmp_path / "dino"
     )
     encoder = image_encoder(str(tmp_path / "dino"))
-    assert type(encoder) is DINOv2Encoder
+    assert encoder.kind == "dinov2"
     assert encoder.embed([photograph]).shape == (1, 32)
     assert encoder.features([photograph], 64).shape == (1, 32, 8, 8)
 
 
 def test_other_models_are_no_encoders(tmp_path):
     with pytest.raises(ModelError, match="is of the kind 'blip'; image encoders are clip, vit, dinov2"):
-        image_encoder(str(tiny_models.blip(tmp_path / "blip")))
+        image_encoder(str(tiny_models.blip(tmp_path / "blip"))).embed([torch.rand(3, 8, 8)])
 
 
 def test_recipes_tell_encoders_apart(tmp_path):
-    first, second = (CLIPEncoder(str(tiny_models.clip(tmp_path / n, seed=s))) for n, s in (("a", 0), ("b", 1)))
+    first, second = (TransformerEncoder(str(tiny_models.clip(tmp_path / n, seed=s))) for n, s in (("a", 0), ("b", 1)))
     assert first.recipe() != second.recipe()
-    assert first.recipe() == CLIPEncoder(str(tiny_models.clip(tmp_path / "c", seed=0))).recipe()
+    assert first.recipe() == TransformerEncoder(str(tiny_models.clip(tmp_path / "c", seed=0))).recipe()
     assert np.unique([EfficientNetLite0(name).name for name in ("imagenet", "distilled")]).size == 2

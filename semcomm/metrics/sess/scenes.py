@@ -15,14 +15,14 @@ from semcomm.metrics.sess.relations import CLIPRelations, HeadRelations, Relatio
 from semcomm.metrics.sess.scene import Backend, Scene, crops, pooled, summed
 from semcomm.models.component import UsesWeights
 from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
-from semcomm.models.encoders.transformers import CLIPEncoder
+from semcomm.models.encoders.transformers import TransformerEncoder
 from semcomm.models.loading import Precision
 from semcomm.models.segmenters import FeatureRegions, SAMMasks, Segmenter, downscaled_for
 
 CROP_SIDE = 336
 """Objects are cut out at this side, above what most encoders take, and scaled to its input by the encoder."""
-MAP_SIDE = 320
-"""Side of the square at which the map of a whole image is made; a multiple of 32, 16 and 8."""
+MAP_SIDE = 224
+"""Side of the square at which the map of a whole image is made; a multiple of the strides 32, 16, 14 and 8."""
 
 
 class Scenes(UsesWeights, Backend):
@@ -161,7 +161,7 @@ class Pretrained(Scenes):
         relations = HeadRelations(relation_head, *options) if relation_head else CLIPRelations(*options)
         super().__init__(
             SAMMasks(sam, grid, max_width, precision, trust_pickle, device),
-            CLIPEncoder(clip, precision, device, trust_pickle),
+            TransformerEncoder(clip, precision, device, trust_pickle),
             relations,
             name="pretrained" if relation_head else "pretrained, zero-shot relations",
         )

@@ -2,16 +2,13 @@
 
 from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder, squash
 from semcomm.models.encoders.efficientnet import EfficientNetLite0
-from semcomm.models.encoders.transformers import CLIPEncoder, DINOv2Encoder, ViTEncoder, transformer_encoder
+from semcomm.models.encoders.transformers import TransformerEncoder
 
 __all__ = [
     "DEFAULT",
-    "CLIPEncoder",
-    "DINOv2Encoder",
     "EfficientNetLite0",
     "ImageEncoder",
-    "ViTEncoder",
+    "TransformerEncoder",
     "image_encoder",
     "squash",
-    "transformer_encoder",
 ]

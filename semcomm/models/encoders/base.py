@@ -109,14 +109,13 @@ def image_encoder(encoder: "str | ImageEncoder", device: str = "auto") -> ImageE
 
     Raises:
         ConfigurationError: when it is neither a name nor an `ImageEncoder`.
-        ModelError: when a model of that name is not on this machine, or is of another kind.
     """
     if isinstance(encoder, ImageEncoder):
         return encoder
     if not isinstance(encoder, str):
         raise ConfigurationError(f"an image encoder is a name or an ImageEncoder, not {type(encoder).__name__}")
     from semcomm.models.encoders.efficientnet import EfficientNetLite0
-    from semcomm.models.encoders.transformers import transformer_encoder
+    from semcomm.models.encoders.transformers import TransformerEncoder
 
     own = {"efficientnet-lite0-distilled": "distilled", "efficientnet-lite0": "imagenet"}
-    return EfficientNetLite0(own[encoder], device) if encoder in own else transformer_encoder(encoder, device)
+    return EfficientNetLite0(own[encoder], device) if encoder in own else TransformerEncoder(encoder, device=device)
