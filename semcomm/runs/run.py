@@ -143,8 +143,7 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
             digest, height, width, fault = "", 0, 0, str(error)
         if before and before.hash != digest:
             raise RunError(
-                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new "
-                "folder"
+                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new folder"
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
     store.add_images(planned)

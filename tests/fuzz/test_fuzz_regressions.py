@@ -284,7 +284,7 @@ def test_thresholds(tmp_path):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
         with pytest.raises(ConfigurationError, match="no file of thresholds"):
-            load_thresholds(str(path))
+            load_thresholds(path)
 
 
 def test_a_image_is_of_a_known_format_whatever_its_name(tmp_path):
