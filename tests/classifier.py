@@ -305,23 +305,3 @@ def _batches(images: ImageCollection, module: nn.Module, size: int = 64):
     for start in range(0, len(images), size):
         part = torch.stack([images[i] for i in range(start, min(start + size, len(images)))])
         yield squash(part.to(device).float() / 255, SIZE)
-<<<<<<< HEAD:tests/classifier.py
-=======
-
-
-def pair_auc(embeddings: Tensor, labels: Tensor) -> float:
-    """Return the probability that two images of one class are more alike than two of different classes.
-
-    Args:
-        embeddings: [N, d], of any length; compared by their cosine.
-        labels: [N].
-    """
-    from scipy.stats import mannwhitneyu
-
-    units = F.normalize(embeddings, dim=1)
-    first, second = torch.triu_indices(len(units), len(units), 1)
-    cosines = (units @ units.T)[first, second].double()
-    same = labels[first] == labels[second]
-    statistic = mannwhitneyu(cosines[same], cosines[~same], method="asymptotic").statistic
-    return float(statistic) / int(same.sum() * (~same).sum())
->>>>>>> main:semcomm/training/tasks/classification.py
