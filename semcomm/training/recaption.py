@@ -15,18 +15,19 @@ from safetensors.torch import save
 
 from semcomm.files import write_whole
 from semcomm.models.files import read_weights
-from semcomm.models.generator.files import DENOISER, read_autoencoder, read_denoiser
+from semcomm.models.generator.files import AUTOENCODER, DENOISER, read_autoencoder, read_denoiser
 from semcomm.models.generator.generator import Generator
 from semcomm.training.tasks.denoising import LatentDenoising
 from semcomm.training.tasks.generator_checks import worth
 
 
-def recaption(class_folder: str, path: Path = DENOISER) -> float:
+def recaption(class_folder: str, path: Path = DENOISER, autoencoder: Path = AUTOENCODER) -> float:
     """Write a denoiser's file and its card again, with captions by the default encoder; return their accuracy.
 
     Args:
         class_folder: the folder with a folder of images for each class that the denoiser was trained on.
         path: the denoiser's file.
+        autoencoder: that of the autoencoder whose latents it denoises.
 
     Raises:
         ModelError: when it holds no denoiser.
@@ -38,7 +39,7 @@ def recaption(class_folder: str, path: Path = DENOISER) -> float:
     tensors = weights.tensors | {"class_means": task.class_means.half()}
     card = {**weights.card, "encoder": task.encoder.weights()}
     write_whole(path, save(tensors, {"card": json.dumps(card)}))
-    card["checks"] = worth(Generator(read_autoencoder(), read_denoiser(path)))
+    card["checks"] = worth(Generator(read_autoencoder(autoencoder), read_denoiser(path)))
     data = save(tensors, {"card": json.dumps(card)})
     write_whole(path, data)
     page = path.with_suffix(".md")

@@ -4,14 +4,16 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
-from semcomm.errors import ModelError
+from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.encoders import EfficientNetLite0
+from semcomm.models.files import read_weights
 from semcomm.models.generator import Generator
 from semcomm.models.generator.files import read_autoencoder, read_denoiser
 from semcomm.training import Settings, train
 from semcomm.training.losses import feature_loss, luma_ssim
+from semcomm.training.recaption import recaption
 from semcomm.training.tasks.autoencoding import Autoencoding
 from semcomm.training.tasks.denoising import LatentDenoising, class_means
 from semcomm.training.tasks.generator_checks import worth
@@ -143,3 +145,22 @@ def test_the_mean_of_a_class_is_a_unit_vector():
     means = class_means(embeddings, torch.tensor([0, 0, 1, 1]), 3)
     assert torch.allclose(means[0], torch.tensor([1, 1, 0, 0]) / 2**0.5)
     assert torch.equal(means[2], torch.zeros(4))  # of no image
+
+
+def test_captions_by_another_encoder(trained, shapes, tmp_path):
+    path = tmp_path / "denoiser.safetensors"
+    weights = read_weights(trained[1], "denoiser")
+    before = weights.tensors["class_means"]
+    other = {**weights.tensors, "class_means": torch.zeros(5, 3, dtype=torch.float16)}
+    path.write_bytes(save(other, {"card": json.dumps({**weights.card, "encoder": "another"})}))
+    path.with_suffix(".md").write_bytes(trained[1].with_suffix(".md").read_bytes())
+    assert recaption(str(shapes), path, trained[0]) > 0.9
+    found = read_denoiser(path)
+    assert torch.allclose(found.others["class_means"], before.float(), atol=0.02)
+    assert found.card["encoder"] == EfficientNetLite0().weights()
+    assert all(torch.equal(v, weights.tensors[k].float()) for k, v in found.network.state_dict().items())
+    card = path.with_suffix(".md").read_text()
+    assert found.hash in card
+    assert f"| SSIM of the latent | {found.card['checks']['SSIM of the latent']} |" in card
+    with pytest.raises(ConfigurationError, match="5 classes, not"):
+        recaption(str(shapes))
