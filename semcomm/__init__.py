@@ -23,6 +23,7 @@ _PUBLIC = {
     "semcomm.ledger": ("Ledger",),
     "semcomm.models.encoders": ("EfficientNetLite0", "ImageEncoder", "image_encoder"),
     "semcomm.models.recognisers": ("Recogniser",),
+    "semcomm.metrics.sess": ("Scenes",),
     "semcomm.metrics": (
         *("MSE", "MSSSIM", "PSNR", "SSIM", "SeSS", "Metric"),
         *("LPIPS", "STLPIPS", "CLIPScore", "CaptionCLIPScore", "LpipsScore", "ViTScore"),

@@ -178,6 +178,9 @@ def test_parts_that_do_not_fit(photograph):
         Embedded(NoMap()).describe(photograph, "mask")
     with pytest.raises(ConfigurationError, match="set objects to 'map'"):
         Scenes(Halves(), Colours(), NoRelations(), both=True)
+    scenes = [Embedded(encoder).describe(photograph, "mask") for encoder in (Colours(), "efficientnet-lite0")]
+    with pytest.raises(MetricError, match="cannot be compared"):
+        SeSS().match(*scenes)
     with pytest.raises(MetricError, match="take SAMMasks"):
         HeadRelations("head.safetensors").relate(photograph, Halves().segment(photograph, None))
 
