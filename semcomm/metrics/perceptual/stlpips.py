@@ -98,7 +98,7 @@ class STLPIPS(WeightedMetric):
     """Shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022, "Shift-tolerant Perceptual Similarity Metric"); a distance.
 
     LPIPS whose network blurs before it leaves positions out, trained on the same human judgements (BAPPS), so that
-    small shifts count less. Its values are not LPIPS's: they are far smaller. The weights come with the package
+    small shifts count less. Its values are not to be compared with LPIPS's. The weights come with the package
     `stlpips-pytorch` (BSD-2-Clause; the extra `perceptual`), of which no code is used.
 
     Args:
