@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = frozenset(f.name for f in fields(Ledger)) | {
     *("transceiver", "channel", "image", "realisation", "point", "snr_db", "reconstruction"),
-    *("bpp", "cbr", "total_bpp", "code_rate", "transmit_seconds", "score_seconds"),
+    *("bpp", "cbr", "total_bpp", "total_cbr", "code_rate", "transmit_seconds", "score_seconds"),
 }
 """Columns of the results that are not a link's to fill; the ledger has its own place."""
 DYNAMIC = 0.7
