@@ -22,7 +22,8 @@ from semcomm.recipes import key_of, plain
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import check_guard, run_tasks
 from semcomm.runs.folder import environment, locked
-from semcomm.runs.notes import note, notebook_progress
+from semcomm.runs.notebook import NotebookBar, in_notebook
+from semcomm.runs.notes import note
 from semcomm.runs.plan import Plan
 from semcomm.runs.results import Results, collect, export, is_finished, keys_of
 from semcomm.runs.store import DATABASE, Store, StoredImage
@@ -57,7 +58,7 @@ def run(
         experiment: an `Experiment`, its plain data, or a file.
         out: folder of the run.
         workers: processes of one thread each; 1 uses this process.
-        on_progress: told after each task; by default, a line in a notebook and nothing elsewhere.
+        on_progress: told after each task; none shows a line in a notebook, and nothing elsewhere.
         on_note: told what the user should know, such as an image that is left out; by default it is printed.
         cluster: where the work is done instead of here; `workers` does not count then.
 
@@ -77,7 +78,7 @@ def run(
             check_devices(point.link, f"transceivers.{point.transceiver}")
         for metric in experiment.metrics:
             check_devices(metric, metric.name)
-    on_progress = on_progress or notebook_progress()
+    on_progress = on_progress or (NotebookBar() if in_notebook() else lambda progress: None)
     folder = Path(out)
     with locked(folder):
         store = Store(folder, on_note)

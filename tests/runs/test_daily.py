@@ -15,11 +15,11 @@ from small_run import experiment, link
 import semcomm as sc
 from semcomm.analysis.figures import draw
 from semcomm.analysis.report import write_report
+from semcomm.analysis.report.contents import contents_of
 from semcomm.cli import main
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
 from semcomm.images import ImageSet, write_image
 from semcomm.metrics import Metric
-from semcomm.runs.notes import notebook_progress
 from semcomm.runs.run import Progress, open_results, run
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -195,6 +195,7 @@ def test_columns_of_several_kinds_are_text_and_too_much_power_is_said(tmp_path):
     assert remark.startswith("loud sent with a mean power of 100")
     assert "20.0 dB higher" in remark
     assert open_results(tmp_path).remarks() == said
+    assert contents_of(results)["remarks"] == said
     assert small(tmp_path / "quiet")[0].remarks() == []
 
 
@@ -257,22 +258,6 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path, guard, fine):
         assert f"{script}, line 6: with workers=2 each worker imports this script" in done.stderr
         assert 'if __name__ == "__main__":' in done.stderr
         assert done.stderr.count("Traceback") == 1
-
-
-def test_progress_in_a_notebook_is_one_line(monkeypatch, capsys):
-    class Notebook:
-        def get_ipython(self):
-            return type("Shell", (), {"kernel": object()})()
-
-    notebook_progress()(Progress(1, 2))
-    assert capsys.readouterr().out == ""
-    monkeypatch.setitem(sys.modules, "IPython", Notebook())
-    show = notebook_progress()
-    for done in (0, 1, 2):
-        show(Progress(done, 2))
-    out = capsys.readouterr().out
-    assert (out.count("\r"), out.count("\n")) == (3, 1)
-    assert "1 of 2 batches done, about 0 s left" in out
 
 
 RIGHT = {"bsc": 4, "bsc_arg": 1, "coherence": 3, "intnames": 4, "norway": 3, "nosweep": 1}
