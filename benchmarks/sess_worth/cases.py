@@ -27,8 +27,8 @@ class Cases:
     """Pairs (reference, other) of images [3, H, W] by group.
 
     Attributes:
-        pairs: by group: `itself`, `change NAME` and `rate BPP`, one per image; `unrelated`; `edit`, and `harmless KIND` of the
-            same PSNR, one per edit, None where there is none; `same class`, `other class`, `same superclass`,
+        pairs: by group: `itself`, `change NAME` and `rate BPP`, one per image; `unrelated`; `edit`, and `harmless KIND`
+            of the same PSNR, one per edit, None where there is none; `same class`, `other class`, `same superclass`,
             `other superclass`.
         kinds: of the edits.
     """
