@@ -8,7 +8,7 @@ from typing import Any
 
 _PUBLIC = {
     "semcomm.channels": (
-        *("AWGN", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
+        *("AWGN", "OFDM", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
         *("Channel", "ChannelOutput"),
     ),
     "semcomm.codecs": (
@@ -42,6 +42,7 @@ _PUBLIC = {
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
         *("LSCI", "DeepJSCC"),
+        *("Hybrid", "SoftCast"),
         *("Diffusers", "Embedded", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),
