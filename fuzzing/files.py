@@ -23,7 +23,6 @@ from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
-from semcomm.models.checkpoint import read_checkpoint
 from semcomm.models.encoder import Encoder, EncoderNetwork
 from semcomm.models.files import read_tensors
 from semcomm.models.relation_head import RelationHead
@@ -108,7 +107,6 @@ def _heads() -> Sequence[bytes]:
 
 
 def _pickle(data: bytes) -> None:
-    read_checkpoint(file_of(data, "head.pth"), trust_pickle=True)
     read_tensors(file_of(data, "head.pth"), trust_pickle=True)
 
 

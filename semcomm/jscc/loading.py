@@ -1,22 +1,16 @@
 """Checkpoints of learned codecs, found by name or path and loaded by the class that their card names."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
-
+from semcomm.caches import cached
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc.codec import Codec, Precision
 from semcomm.jscc.network import LearnedNetwork
-from semcomm.models.encoder import metadata
+from semcomm.models.files import fingerprint, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the codecs that come with semcomm."""
@@ -60,7 +54,8 @@ def hash_of(checkpoint: str | Path) -> str:
         ModelError: when there is none, or it cannot be read.
     """
     path = path_of(checkpoint)
-    return _hash(path, *_stamp(path))
+    _stamp(path)
+    return fingerprint(path)
 
 
 def load_codec(
@@ -100,19 +95,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, *stamp: int) -> str:
-    return hashlib.sha256(_read(path)).hexdigest()
-
-
-@lru_cache(maxsize=8)
+@cached(most=8)
 def _codec(
     path: Path,
     modified: int,
@@ -122,34 +105,25 @@ def _codec(
     held: int | None,
     constellation: str | None,
 ) -> Codec:
-    data = _read(path)
+    weights = read_weights(path, "learned codec")
     try:
-        tensors = load(data)
-        card = json.loads(metadata(data)["card"])
-        cls = _class_of(card)
-        known = card.get("constellations", [cls.constellation])
+        cls = _class_of(weights.card)
+        known = weights.card.get("constellations", [cls.constellation])
         if held is not None:
-            tensors = {name: tensor for name, tensor in tensors.items() if cls.layer_of(name) < held}
-    except (SafetensorError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
-    except ImportError as error:
-        raise ModelError(f"{path}: its network cannot be imported ({error}); install the package that has it") from None
+            tensors = {name: tensor for name, tensor in weights.tensors.items() if cls.layer_of(name) < held}
+            weights = replace(weights, tensors=tensors)
+    except (IndexError, KeyError, TypeError, ValueError, ImportError) as error:
+        raise weights.damaged(error) from None
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
             f"or train one with semcomm train experiments/train/lsci.yaml "
             f"task.constellations='{{\"{constellation}\": 1}}'"
         )
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+    if not all(tensor.isfinite().all() for tensor in weights.tensors.values()):
         raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
-    try:
-        with torch.device("meta"):
-            network = cls.from_card(card, held, constellation)
-        network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    except (TypeError, RuntimeError, ValueError, LookupError) as error:
-        said = shorten(str(error), 240)
-        raise ModelError(f"{path}: its weights do not fit the network it names ({said})") from None
-    return Codec(network, hashlib.sha256(data).hexdigest(), card, device, precision)
+    network = weights.network(lambda **options: cls.from_card(weights.card, held, constellation))
+    return Codec(network, weights.hash, weights.card, device, precision)
 
 
 def _class_of(card: Mapping[str, Any]) -> type[LearnedNetwork]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from semcomm.analysis.report import write_report
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.reproduce.checks import Finding
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
 from semcomm.reproduce.extras import ExtraResult

@@ -1,11 +1,10 @@
 """Losses of learned codecs: on pixels, on structure, and on features of the embedded image encoder."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from semcomm.caches import cached
 from semcomm.models.encoder import load_encoder
 from semcomm.training.augment import luminance
 
@@ -67,6 +66,6 @@ def feature_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
     return total / len(network.blocks)
 
 
-@cache
+@cached(most=4)
 def _features(device: str):
     return load_encoder(device).network

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
 from semcomm.jscc.codec import Allocation, Codec, Precision, effective_snr_db, estimates_of, gain_bytes, gains_from
-from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
+from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
 from semcomm.ledger import Ledger
 from semcomm.models import UsesWeights, device_of
@@ -22,7 +22,7 @@ SIZE_BITS = 32
 
 
 @dataclass(frozen=True)
-class CodecControl:
+class LearnedControl:
     """Side information of one image, counted in `side_bits`: its size, its plan of layers and their gains."""
 
     height: int
@@ -62,7 +62,7 @@ class Learned(UsesWeights, Transceiver):
     ) -> None:
         self.checkpoint = checkpoint
         self.layers = layers
-        self.constellation = constellation and checked(constellation)
+        self.constellation = constellation
         self.assumed_snr_db = assumed_snr_db
         self.precision = precision
         self.device = device
@@ -103,7 +103,7 @@ class Learned(UsesWeights, Transceiver):
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
         control = [
-            CodecControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            LearnedControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
             for layers, these in zip(plan, gains)
         ]
         ledger = Ledger.of(
@@ -116,7 +116,7 @@ class Learned(UsesWeights, Transceiver):
         return Signal(ledger, symbols, control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[LearnedControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)
@@ -181,7 +181,7 @@ class LSCI(Learned):
         self.checkpoint = checkpoint
         self.layers = layers
         self.channel_uses_per_pixel = channel_uses_per_pixel
-        self.constellation = checked(constellation)
+        self.constellation = constellation
         self.allocation = allocation or ("uniform" if layers else "adaptive")
         self.receiver_slices = receiver_slices
         self.model_shared_by = model_shared_by

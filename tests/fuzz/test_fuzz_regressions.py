@@ -198,7 +198,7 @@ def test_a_model_folder_whose_configuration_claims_more_than_it_holds(tmp_path, 
 
 def test_safetensors_of_no_shape(tmp_path):
     header = {"a": {"dtype": "F32", "shape": [-1, "x"], "data_offsets": [0, 4]}}
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="no whole safetensors file"):
         tensors_in(safetensors(tmp_path / "it.safetensors", header, bytes(4)))
     header = {"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}
     with pytest.raises(ModelError, match="no whole safetensors file"):

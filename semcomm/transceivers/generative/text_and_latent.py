@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec
+from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.errors import ConfigurationError
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import GenerativeModel, denoising_steps, resized
 from semcomm.transceivers.generative.captioned import Captioned
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 
 class TextAndLatent(Captioned):
@@ -52,7 +52,8 @@ class TextAndLatent(Captioned):
         if not 0 <= strength <= 1:
             raise ConfigurationError(f"strength is {strength}; it is a share of the schedule, 0 to 1")
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code, latent=latent_code)
+        self.text_code, self.latent_code = text_code or Uncoded(), latent_code or Uncoded()
+        self._over(constellation, caption=self.text_code, latent=self.latent_code)
         self.latent = latent or FloatLatent()
         self.steps = steps
         self.strength = strength
@@ -68,7 +69,10 @@ class TextAndLatent(Captioned):
         return rows
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Denoise each latent towards its caption."""
         prompts = self._prompts(received)
