@@ -22,12 +22,15 @@ from semcomm.transceivers.generative import (
     TextToImage,
     UnCLIP,
 )
-from semcomm.transceivers.learned import LSCI, DeepJSCC
+from semcomm.transceivers.learned import LSCI, DeepJSCC, Learned
+from semcomm.transceivers.module import TorchJSCC
+from semcomm.transceivers.peers import WITT, SwinJSCC
 from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.separate import Separate
 
 __all__ = [
     "LSCI",
+    "WITT",
     "Adaptive",
     "AdaptiveGenerative",
     "AtCapacity",
@@ -38,6 +41,7 @@ __all__ = [
     "Embedded",
     "GenerativeModel",
     "Info",
+    "Learned",
     "Link",
     "RandomBits",
     "Reception",
@@ -47,9 +51,11 @@ __all__ = [
     "Separate",
     "Signal",
     "StableUnCLIP",
+    "SwinJSCC",
     "TextAndLatent",
     "TextAndSketch",
     "TextToImage",
+    "TorchJSCC",
     "Transceiver",
     "Translation",
     "UnCLIP",
