@@ -112,8 +112,10 @@ def _codec(
         if held is not None:
             tensors = {name: tensor for name, tensor in weights.tensors.items() if cls.layer_of(name) < held}
             weights = replace(weights, tensors=tensors)
-    except (IndexError, KeyError, TypeError, ValueError, ImportError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise weights.damaged(error) from None
+    except ImportError as error:
+        raise ModelError(f"{path}: its network cannot be imported ({error}); install the package that has it") from None
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
@@ -122,7 +124,7 @@ def _codec(
         )
     if not all(tensor.isfinite().all() for tensor in weights.tensors.values()):
         raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
-    network = weights.network(lambda **options: cls.from_card(weights.card, held, constellation))
+    network = weights.network(lambda **_: cls.from_card(weights.card, held, constellation))
     return Codec(network, weights.hash, weights.card, device, precision)
 
 

@@ -22,11 +22,13 @@ from semcomm.transceivers.generative import (
     TextToImage,
     UnCLIP,
 )
+from semcomm.transceivers.hybrid import Hybrid
 from semcomm.transceivers.learned import LSCI, DeepJSCC, Learned
 from semcomm.transceivers.module import TorchJSCC
 from semcomm.transceivers.peers import WITT, SwinJSCC
 from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.separate import Separate
+from semcomm.transceivers.softcast import SoftCast
 
 __all__ = [
     "LSCI",
@@ -40,6 +42,7 @@ __all__ = [
     "Distortion",
     "Embedded",
     "GenerativeModel",
+    "Hybrid",
     "Info",
     "Learned",
     "Link",
@@ -50,6 +53,7 @@ __all__ = [
     "Scaling",
     "Separate",
     "Signal",
+    "SoftCast",
     "StableUnCLIP",
     "SwinJSCC",
     "TextAndLatent",

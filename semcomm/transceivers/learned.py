@@ -23,7 +23,7 @@ SIZE_BITS = 32
 
 
 @dataclass(frozen=True)
-class LearnedControl:
+class CodecControl:
     """Side information of one image, counted in `side_bits`: its size, its plan of layers and their gains."""
 
     height: int
@@ -104,7 +104,7 @@ class Learned(UsesWeights, Transceiver):
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
         control = [
-            LearnedControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            CodecControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
             for layers, these in zip(plan, gains)
         ]
         ledger = Ledger.of(
@@ -117,7 +117,7 @@ class Learned(UsesWeights, Transceiver):
         return Signal(ledger, symbols, control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[LearnedControl], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)
@@ -127,7 +127,7 @@ class Learned(UsesWeights, Transceiver):
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         effective = effective_snr_db(output).tolist()
-        noisy = (output.noise_variance > 0).tolist()
+        noisy = [bool((variance > 0).any()) for variance in output.noise_variance]
         outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(effective, noisy)]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
@@ -254,7 +254,7 @@ class DeepJSCC(Learned):
         return super().codec(held)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[LearnedControl], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         images, info = super().receive(output, control, rng)
