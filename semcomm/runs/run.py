@@ -91,13 +91,26 @@ def run(
             store.close()
 
 
-def open_results(out: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
-    """Return the results in the folder of a run, finished or not. The run may be under way.
+def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
+    """Return the results in the folder of a run, finished or not, or those of several runs as one table.
+
+    Runs may be under way. `semcomm.runs.joined` says when names of several runs stand for the same.
+
+    Args:
+        folders: of the runs.
+        on_note: told what the user should know.
 
     Raises:
-        RunError: when there is no run in it.
+        RunError: when there is no run in one of them.
     """
-    folder = Path(out)
+    from semcomm.runs.joined import joined
+
+    if not folders:
+        raise RunError("no folder of a run was named")
+    return joined([_opened(Path(folder), on_note) for folder in folders])
+
+
+def _opened(folder: Path, on_note: Callable[[str], None]) -> Results:
     if not (folder / DATABASE).exists():
         raise RunError(f"{folder}: there is no run in this folder")
     store = Store(folder, on_note, reading=True)
@@ -143,8 +156,7 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
             digest, height, width, fault = "", 0, 0, str(error)
         if before and before.hash != digest:
             raise RunError(
-                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new "
-                "folder"
+                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new folder"
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
     store.add_images(planned)
