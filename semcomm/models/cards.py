@@ -1,4 +1,4 @@
-"""What models the project can use: what each is for, where it comes from, under which licence, how large it is."""
+"""The models that the project can use: purpose, source, licence and size of each."""
 
 from dataclasses import dataclass
 
@@ -40,12 +40,12 @@ class ModelCard:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is one file of weights rather than a repository on the hub."""
+        """True where it is one file of weights rather than a repository on the hub."""
         return self.source.startswith(("http://", "https://"))
 
     @property
     def size(self) -> str:
-        """How large it is, in words."""
+        """Its size in words."""
         return f"about {self.megabytes / 1000:.1f} GB" if self.megabytes >= 1000 else f"about {self.megabytes} MB"
 
 
@@ -116,13 +116,13 @@ def _codec(name: str, title: str, megabytes: int) -> ModelCard:
 
 _ALL = (
     ModelCard(
-        "embedded-encoder",
-        "embedding images without any download",
+        "efficientnet-lite0-distilled",
+        "embedding images without any download: SeSS, cosine, captions, losses",
         "semcomm encoder",
         "",
         "Apache-2.0",
-        "trained by this project; its own card lists the photographs",
-        8,
+        "EfficientNet-Lite0, Google, on ImageNet; distilled by this project, whose card lists the photographs",
+        7,
         ("models/weights/encoder.safetensors",),
     ),
     ModelCard(

@@ -1,4 +1,4 @@
-"""What SeSS compares: scene graphs, and the constants of the comparison."""
+"""Scene graphs as SeSS compares them, and the constants of the comparison."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -72,7 +72,7 @@ class SceneGraph:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The constants of SeSS. `paper()` and `authors()` are the two published sets.
+    """The constants of SeSS. `paper()` and `authors()` are the two published sets, `embedded()` one of ours.
 
     Attributes:
         relation_weight: of the relation's similarity beside the node's, when neighbours are compared (equation 20).
@@ -123,7 +123,7 @@ class Parameters:
 
     @classmethod
     def authors(cls) -> Self:
-        """What the authors' published code does."""
+        """The constants of the authors' published code."""
         return cls(
             image_weight=0.05,
             position_weight=0.2,
@@ -132,6 +132,11 @@ class Parameters:
             crop="box",
             in_place=True,
         )
+
+    @classmethod
+    def embedded(cls) -> Self:
+        """Table II but for the weight of the whole images, chosen for scenes by `Embedded` (see the documentation)."""
+        return cls(image_weight=0.5)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -144,8 +149,8 @@ class Parameters:
             return cls(**parse_json(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise MetricError(
-                f"{path}: cannot be read as parameters of SeSS ({error}); name the preset 'paper' or 'authors', or a "
-                "file that `semcomm sess tune` wrote"
+                f"{path}: cannot be read as parameters of SeSS ({error}); name a preset, 'paper', 'authors' or "
+                "'embedded', or a file that `semcomm sess tune` wrote"
             ) from None
 
     def save(self, path: Path) -> None:
