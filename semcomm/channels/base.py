@@ -108,6 +108,18 @@ class Channel(Component, ABC):
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
         """Return what the transmitter is told of the SNR, in dB, per image [B]; NaN for nothing."""
 
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return the gain of each channel use, [k] per image, E|g|² = 1; None for a channel without fading.
+
+        A use has the SNR |g|² · 10^(snr_db/10) at the receiver; where that estimates the gains, less the estimate's
+        error. Called with seeds that no image has, it says what the fading is like.
+        """
+        return None
+
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return what the transmitter knows of `gains`, late or wrong as that may be; None for nothing."""
+        return None
+
     @abstractmethod
     def capacity(self, seeds: Sequence[Seed], channel_uses: Sequence[int] | None = None) -> Tensor:
         """Return the capacity in bits per channel use per image [B], the receiver knowing the fading.

@@ -78,6 +78,24 @@ class _Fading(Channel):
         weight = spread / (spread + pilot_noise)
         return sight + weight * (seen - sight), weight * pilot_noise
 
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor]:
+        """Return the gain of each channel use, [k] per image; with pilots, as the estimate's error leaves it."""
+        drawn = []
+        for seed, count in zip(seeds, channel_uses):
+            stretches, length = self._stretches(count)
+            drawn.append(self._gains(seed, stretches).repeat_interleave(length)[:count])
+        if self.pilots is None:
+            return drawn
+        n0 = noise_variance(self.snr_db)
+        _, error_variance = self._estimated(torch.zeros(0), n0, seeds[0])
+        return [h * ((1 - error_variance) * n0 / (n0 + error_variance)).sqrt() for h in drawn]
+
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return the gains with instantaneous CSI, wrong by `csi_error_db`; else None."""
+        if self.told != "instantaneous":
+            return None
+        return [10 ** (self.csi_error_db / 20) * h for h in self.gains(seeds, channel_uses)]
+
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
         """Return the SNR that the transmitter is told, in dB, per image [B]."""
         if self.told == "none":

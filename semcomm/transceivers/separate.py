@@ -16,8 +16,10 @@ from semcomm.codecs.uncoded import Uncoded
 from semcomm.errors import ConfigurationError, DecodeError, RateError
 from semcomm.images import quantise
 from semcomm.ledger import Ledger
-from semcomm.transceivers.adaptation import Adaptive
+from semcomm.transceivers.adaptation import Adaptive, Mode, efficiency, known
 from semcomm.transceivers.base import Info, Signal, Transceiver
+from semcomm.transceivers.expectation import ExpectedPSNR
+from semcomm.transceivers.knowledge import ChannelKnowledge
 
 Damage = Literal["prefix", "as-is", "discard"]
 Fill = Literal["mean", "grey"]
@@ -53,8 +55,8 @@ class Separate(Transceiver):
     Args:
         source: image to bytes.
         code: bits to coded bits; none sends them as they are.
-        constellation: bits to symbols; `adaptive` or `Adaptive(...)` chooses for each image by the SNR that the
-            transmitter is told; none sends bits, over a channel that carries bits.
+        constellation: bits to symbols; `adaptive` or `Adaptive(...)` chooses it and the code's rate for each image by
+            what the transmitter knows of its channel; none sends bits, over a channel that carries bits.
         channel_uses_per_pixel: budget in complex symbols per pixel. This or `bpp`.
         bpp: budget in source bits per pixel.
         damage: what is decoded of a payload with lost blocks: the `prefix` before the first, all of it `as-is`,
@@ -93,10 +95,17 @@ class Separate(Transceiver):
         self.fill = fill
 
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
-        """Turn `images` [B, 3, H, W] into symbols, or into bits where there is no constellation."""
+        """Turn `images` [B, 3, H, W] into symbols, or bits without a constellation, for AWGN at these SNRs [B]."""
+        return self.send_knowing(images, ChannelKnowledge(snr_db), rng)
+
+    def send_knowing(self, images: Tensor, knowledge: ChannelKnowledge, rng: Sequence[torch.Generator]) -> Signal:
+        """Turn `images` [B, 3, H, W] into symbols, or bits without a constellation, in the mode that suits best."""
         sent, control, source_bits = [], [], []
-        for image, snr in zip(images, snr_db.tolist()):
-            tensor, told = self._send_one(image, snr)
+        for number, image in enumerate(images):
+            code, constellation = self.code, self.constellation
+            if self.adaptive:
+                code, constellation = self._adapted(image, knowledge, number)
+            tensor, told = self._send_one(image, code, constellation)
             sent.append(tensor)
             control.append(told)
             source_bits.append(8 * told.payload_bytes)
@@ -114,11 +123,21 @@ class Separate(Transceiver):
         )
         return Signal(ledger, **{"symbols" if symbols else "bits": sent}, control=control)
 
-    def _send_one(self, image: Tensor, snr_db: float) -> tuple[Tensor, Control]:
+    def _adapted(self, image: Tensor, knowledge: ChannelKnowledge, number: int) -> Mode:
+        known(float(knowledge.snr_db[number]))
+        pixels = image.shape[1] * image.shape[2]
+        modes = self.adaptive.modes(self.code)
+        quality = None
+        if self.bpp is None:
+            uses = int(self.channel_uses_per_pixel * pixels)
+            quality = ExpectedPSNR(self.source, image, [self._allotted(*mode, image)[0] for mode in modes], self.damage)
+        else:
+            uses = int(self.bpp * pixels / min(map(efficiency, modes)))
+        states = knowledge.states(number, uses)
+        return self.adaptive.choose(states, self.code, lambda c, q: self._allotted(c, q, image)[0], quality)
+
+    def _send_one(self, image: Tensor, code: ChannelCode, constellation: QAM | None) -> tuple[Tensor, Control]:
         height, width = image.shape[1:]
-        code, constellation = self.code, self.constellation
-        if self.adaptive:
-            code, constellation = self.adaptive.choose(snr_db, self.code, lambda c, q: self._allotted(c, q, image)[0])
         payload_bits, coded_bits = self._allotted(code, constellation, image)
         try:
             payload = self.source.encode(image, payload_bits // 8)
@@ -177,6 +196,7 @@ class Separate(Transceiver):
                 "decode_failed": image is None,
                 "infeasible": not told.payload_bytes,
                 "modulation": told.constellation.name if told.constellation else "none",
+                "nominal_code_rate": getattr(told.code, "rate", 1.0),
                 "damage": self.damage,
             },
         )

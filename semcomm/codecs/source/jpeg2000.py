@@ -40,6 +40,7 @@ class JPEG2000(BudgetedCodec):
             for streams that arrive whole or not at all.
     """
 
+    embedded = True
     _max_side = MAX_SIDE
 
     def __init__(self, layers: int = 3) -> None:

@@ -40,6 +40,7 @@ class JPEG(QualityCodec):
     def __init__(self, subsampling: Chroma = "4:2:0", progressive: bool = True) -> None:
         self.subsampling = _checked("JPEG", "subsampling", subsampling)
         self.progressive = progressive
+        self.embedded = progressive
 
     def _library(self) -> str:
         return f"libjpeg-turbo {features.version('libjpeg_turbo')}"
