@@ -32,14 +32,14 @@ import pandas as pd
 import torch
 
 from semcomm import Ledger, Link, Reception, memo, open_results, run
+from semcomm.analysis.figures import draw
+from semcomm.analysis.report import write_report
 from semcomm.errors import SemcommError
 from semcomm.files import Files
 from semcomm.images import ImageSet, quantise, read_image, write_image
-from semcomm.sweep import engine, results
-from semcomm.sweep.figures import draw
-from semcomm.sweep.folder import locked
-from semcomm.sweep.report import write_report
-from semcomm.sweep.store import DATABASE, Store
+from semcomm.runs import engine, results
+from semcomm.runs.folder import locked
+from semcomm.runs.store import DATABASE, Store
 
 FINISHED, REFUSED, WRONG = 0, 3, 4
 Trial = Callable[[Path], None]

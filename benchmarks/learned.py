@@ -22,7 +22,7 @@ import torch
 
 import semcomm as sc
 from semcomm.jscc.loading import WEIGHTS
-from semcomm.sweep.run import default_workers
+from semcomm.runs.run import default_workers
 
 SNRS_DB = (0, 5, 10, 15, 20)
 RATES = {1 / 128: "1/384", 1 / 32: "1/96", 1 / 8: "1/24", 1 / 4: "1/12", 1 / 2: "1/6"}

@@ -55,7 +55,7 @@ def ceiling(folder: Path, with_ray: bool) -> None:
         return
     from ray.cluster_utils import Cluster
 
-    from semcomm.sweep.cluster import RayCluster
+    from semcomm.runs.cluster import RayCluster
 
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
     small = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "include_log_monitor": False}
@@ -77,7 +77,7 @@ class Forgetful(memo.Memo):
 def kept(folder: Path) -> None:
     file = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
     changes = {"images.limit": 1, "images.size": 256, "metrics": ["PSNR", "SeSS"]}
-    from semcomm.sweep.experiment import load
+    from semcomm.experiment.experiment import load
 
     used = {}
     for name in ("with the memo", "without"):

@@ -26,7 +26,7 @@ from semcomm import Ledger, Link, Reception
 PER_PICTURE = 1000
 SCRIPT = """
 import json, resource, sys, time
-from semcomm.sweep.run import run
+from semcomm.runs.run import run
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 at_work = []
 began = time.perf_counter()

@@ -17,19 +17,19 @@ from torch import nn
 from fuzzing.graphs import compare_small_graphs
 from fuzzing.streams import picture
 from fuzzing.target import Target, file_of, scratch
+from semcomm.experiment import experiment
 from semcomm.images import read_image, to_bytes
-from semcomm.metrics.sess.checkpoint import read_checkpoint
 from semcomm.metrics.sess.graph import Parameters
-from semcomm.metrics.sess.psg import PSG
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
+from semcomm.models.checkpoint import read_checkpoint
 from semcomm.models.encoder import Encoder, EncoderNetwork
 from semcomm.models.files import read_tensors
-from semcomm.sweep import experiment
+from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
 from semcomm.training.data import listed
+from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import Thresholds, load_thresholds
 
 YAML = b"""\
@@ -68,7 +68,7 @@ def _training(data: bytes, name: str = "training.yaml") -> None:
 
 TRAINING = b"""\
 task:
-  class_path: semcomm.training.ImageClassification
+  class_path: semcomm.training.tasks.ImageClassification
   init_args: {class_folder: photos, widths: [8, 16], depths: [1, 1], dimensions: 8}
 steps: 10
 batch: 4
@@ -78,7 +78,7 @@ precision: fp32
 
 
 def _trainings_in_json() -> Sequence[bytes]:
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": {"class_folder": "photos"}}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "photos"}}
     return [json.dumps({"task": task, "steps": 10, "clip": 0.5, "threads": None}).encode()]
 
 

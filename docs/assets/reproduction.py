@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from semcomm import open_results
-from semcomm.sweep.figures import draw
+from semcomm.analysis.figures import draw
 
 HERE = Path(__file__).resolve().parent
 MOST = 3

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from semcomm.channels import noise_variance
 from semcomm.jscc import constellation as grids
-from semcomm.jscc.disturbance import received
 from semcomm.jscc.lsci import STEPS_DB, LSCINetwork
+from semcomm.jscc.training_channel import received
 
 SNR_DB = 7.0
 """For which the code is made."""

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from semcomm.analysis.statistics import CONFIDENCE, Estimate
 from semcomm.component import Component
 from semcomm.reproduce.evidence import Evidence, Missing
-from semcomm.sweep.statistics import CONFIDENCE, Estimate
 
 Outcome = Literal["supported", "contradicted", "open", "untested"]
 Verdict = Literal["holds", "holds in part", "does not hold", "could not be tested"]

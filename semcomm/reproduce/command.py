@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from semcomm.analysis.report import write_report
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
 from semcomm.memo import write_whole
 from semcomm.reproduce.checks import Finding
@@ -24,9 +25,8 @@ from semcomm.reproduce.papers import (
     load_setting,
     planned,
 )
-from semcomm.sweep.report import write_report
-from semcomm.sweep.results import Results
-from semcomm.sweep.run import EXPERIMENT, Progress, _difference, run
+from semcomm.runs.results import Results
+from semcomm.runs.run import EXPERIMENT, Progress, _difference, run
 
 EXPECTED = (ModelError, ImageError, MetricError, ConfigurationError)
 """Errors that stop one figure and not the others."""
@@ -151,7 +151,7 @@ def refuse_changed(plan: Planned, place: Path) -> None:
     Raises:
         RunError: naming the key that differs.
     """
-    from semcomm.sweep.experiment import read_yaml
+    from semcomm.experiment.experiment import read_yaml
 
     if plan.experiment is None or not (place / EXPERIMENT).exists():
         return

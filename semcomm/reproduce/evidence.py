@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semcomm.sweep.statistics import CONFIDENCE, RESAMPLES, Estimate
+from semcomm.analysis.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 if TYPE_CHECKING:
-    from semcomm.sweep.results import Results
+    from semcomm.runs.results import Results
 
 STAND_INS = {"CLIPScore": "EmbeddedScore", "FID": "EmbeddedFID"}
 """Metric of the papers -> the one of ours that is taken where the former's models are absent."""
@@ -181,7 +181,7 @@ def evidence_of(
         for name in table
         if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])
     }
-    from semcomm.sweep.results import label
+    from semcomm.runs.results import label
 
     points = [
         {"transceiver": p.transceiver, "channel": p.channel, **{k: label(v) for k, v in p.parameters.items()}}

@@ -12,8 +12,8 @@ from semcomm.component import Component
 from semcomm.errors import ConfigurationError
 from semcomm.memo import key_of, write_whole
 from semcomm.metrics import SeSS
-from semcomm.sweep.pictures import Pictures
-from semcomm.sweep.results import Results
+from semcomm.runs.image_store import Pictures
+from semcomm.runs.results import Results
 
 
 @dataclass(frozen=True)

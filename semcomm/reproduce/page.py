@@ -7,17 +7,17 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from semcomm.analysis.figures import label_of
+from semcomm.analysis.report.gallery import webp
+from semcomm.analysis.statistics import estimate
 from semcomm.errors import ImageError
+from semcomm.experiment.experiment import Experiment
 from semcomm.reproduce.chart import Curve, key, svg
 from semcomm.reproduce.checks import Part
 from semcomm.reproduce.papers import Figure, Paper
 from semcomm.reproduce.summary import bound_in_words, counts_of, number_in_words
-from semcomm.sweep.experiment import Experiment
-from semcomm.sweep.figures import label_of
-from semcomm.sweep.pictures import Pictures
-from semcomm.sweep.report.pictures import webp
-from semcomm.sweep.results import Results, label
-from semcomm.sweep.statistics import estimate
+from semcomm.runs.image_store import Pictures
+from semcomm.runs.results import Results, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError
+from semcomm.experiment.configuration import build, unknown_key
+from semcomm.experiment.experiment import Experiment, load, read_yaml
 from semcomm.reproduce.checks import Check
 from semcomm.reproduce.extras import Extra
-from semcomm.sweep.configuration import build, unknown_key
-from semcomm.sweep.experiment import Experiment, load, read_yaml
 
 PAPER = "claims.yaml"
 

@@ -14,21 +14,21 @@ from safetensors.torch import save_file
 from semcomm.cli import _assignment
 from semcomm.codecs import FloatLatent, QuantisedLatent
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, MetricError, ModelError
+from semcomm.experiment.experiment import load
 from semcomm.images import read_image
 from semcomm.metrics.sess import Parameters, Scene, SceneGraph, match
-from semcomm.metrics.sess.psg import PSG
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import predicates
-from semcomm.metrics.sess.sam_checkpoint import load_sam
 from semcomm.metrics.sess.scene import image_similarity
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.encoder import Encoder
 from semcomm.models.files import read_tensors, tensors_in
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.sam_checkpoint import load_sam
 from semcomm.parsing import parse_json, parse_yaml
-from semcomm.sweep.experiment import load
 from semcomm.training import checkpoints
 from semcomm.training.configuration import build, read_file
 from semcomm.training.data import listed
+from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import load_thresholds
 
 LINK = (
@@ -119,7 +119,7 @@ def test_training_files_and_assignments(tmp_path):
             read_file(tmp_path / name)
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": {"class_folder": "x"}}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
     with pytest.raises(ConfigurationError, match="clip: expected float"):
         build({"task": task, "clip": 10**400})
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from semcomm.errors import ModelError
 from semcomm.images import ImageSet
 from semcomm.models.encoder import WEIGHTS, Encoder, load_encoder, squash
-from semcomm.training.checks import stability
+from semcomm.training.tasks.encoder_checks import stability
 
 
 def test_the_shipped_file_is_small_and_has_a_card():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from semcomm.analysis.statistics import Estimate, estimate
 from semcomm.reproduce.checks import Check, Concentrated, Part, Ranks, Reverses, Rises, Widens
 from semcomm.reproduce.checks_of_scores import (
     Facts,
@@ -15,7 +16,6 @@ from semcomm.reproduce.checks_of_scores import (
     WorstCase,
 )
 from semcomm.reproduce.evidence import Evidence, Missing, bootstrap
-from semcomm.sweep.statistics import Estimate, estimate
 
 IMAGES = 12
 LOWER_IS_BETTER = ("LPIPS",)

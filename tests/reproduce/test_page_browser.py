@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from semcomm.analysis.statistics import Estimate
 from semcomm.reproduce.chart import Curve, svg
 from semcomm.reproduce.checks import Finding, Part
 from semcomm.reproduce.checks_of_scores import NeedsPeople
@@ -15,7 +16,6 @@ from semcomm.reproduce.command import Judged, Reproduction, Shown
 from semcomm.reproduce.extras import Made
 from semcomm.reproduce.page import page_of
 from semcomm.reproduce.papers import Claim, Figure, Paper, Setting
-from semcomm.sweep.statistics import Estimate
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</style><script>alert(1)</script>"

@@ -7,10 +7,10 @@ import torch
 
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.images import read_image
-from semcomm.training.classification import ImageClassification, pair_auc
 from semcomm.training.data import Pictures, class_folders, listed, share_of
 from semcomm.training.log import Log
 from semcomm.training.settings import Settings
+from semcomm.training.tasks.classification import ImageClassification, pair_auc
 
 
 def test_pictures_are_the_files(shapes):

@@ -11,9 +11,9 @@ from semcomm.models.encoder import load_encoder
 from semcomm.models.generator import Generator
 from semcomm.models.generator.files import read_autoencoder, read_denoiser
 from semcomm.training import Settings, train
-from semcomm.training.autoencoding import Autoencoding, feature_distance
-from semcomm.training.denoising import LatentDenoising, class_means
-from semcomm.training.generation_checks import similarity, worth
+from semcomm.training.tasks.autoencoding import Autoencoding, feature_distance
+from semcomm.training.tasks.denoising import LatentDenoising, class_means
+from semcomm.training.tasks.generator_checks import similarity, worth
 
 SETTINGS = {"batch": 8, "learning_rate": 2e-3, "warmup_steps": 4, "ema": 0.9, "precision": "fp32", "device": "cpu"}
 NETWORK = {"width": 16, "inner": 16, "inner_depth": 2, "condition": 16}

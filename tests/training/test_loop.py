@@ -15,9 +15,10 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
 from semcomm.models.encoder import Encoder
-from semcomm.training import ImageClassification, Settings, Task, loop, train
+from semcomm.training import Settings, Task, loop, train
 from semcomm.training.checkpoints import last
 from semcomm.training.schedule import learning_rate
+from semcomm.training.tasks import ImageClassification
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"batch": 8, "learning_rate": 0.003, "warmup_steps": 5, "ema": 0.9, "precision": "fp32", "device": "cpu"}
@@ -172,7 +173,7 @@ BLOCKED = [
 def test_killed_on_a_bare_machine_and_continued_is_bit_identical(arguments, tmp_path):
     """With no package but torch, numpy, Pillow and safetensors, and kill -9 in the middle."""
     settings = {**SMALL, "steps": 40, "checkpoint_steps": 2, "threads": 1}
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": arguments}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": arguments}
     file = tmp_path / "training.json"
     file.write_text(json.dumps({**settings, "task": task}))
     out = tmp_path / "killed"

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from semcomm.metrics.sess.importance import saliency_sums, spectral_residual
-from semcomm.metrics.sess.masks import MaskSettings, ObjectMasks, generate_masks, shrunk
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import Relations, clip_scores, predicates, relations
-from semcomm.metrics.sess.sam_checkpoint import load_sam
 from semcomm.metrics.sess.scene import Backend, Scene, crops
 from semcomm.models import Precision, UsesWeights, device_of, load_transformer, weights_of
 from semcomm.models.clip import CLIP
 from semcomm.models.loading import shared
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.sam_checkpoint import load_sam
+from semcomm.models.sam_masks import MaskSettings, ObjectMasks, generate_masks, shrunk
 
 CROP_SIDE = 336
 """Objects are cut out at this side, above what any CLIP takes, and scaled to its input by its own processor."""

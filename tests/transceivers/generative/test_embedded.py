@@ -13,7 +13,7 @@ from semcomm.images import to_bytes
 from semcomm.models.generator import Generator, load_generator
 from semcomm.models.generator.captions import caption, class_in
 from semcomm.models.generator.files import AUTOENCODER, DENOISER, read_autoencoder, read_denoiser
-from semcomm.training.generation_checks import LEFT, similarity, worth
+from semcomm.training.tasks.generator_checks import LEFT, similarity, worth
 from semcomm.transceivers.generative import Embedded, TextAndLatent, TextToImage, resized
 
 GUIDANCE = 2.0
