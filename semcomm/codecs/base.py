@@ -31,6 +31,13 @@ class SourceCodec(Component, ABC):
             DecodeError: when no image can be made of it.
         """
 
+    def decode_sized(self, payload: bytes, height: int, width: int) -> Tensor:
+        """Decode `payload` as `decode` does, where the size of the image is known from the control information.
+
+        A codec whose payloads do not say the size needs it; others do without.
+        """
+        return self.decode(payload)
+
 
 class Decoded(NamedTuple):
     """What a channel decoder found.
@@ -67,7 +74,7 @@ class ChannelCode(Component, ABC):
         return 1
 
     def construction(self, payload_bits: int) -> str:
-        """Return by which of the code's constructions `payload_bits` bits are coded; each has error rates of its own."""
+        """Return by which of the code's constructions `payload_bits` are coded; each has error rates of its own."""
         return ""
 
     def coded_bits(self, payload_bits: int, bits_per_symbol: int) -> int:

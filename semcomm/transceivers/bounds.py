@@ -60,7 +60,11 @@ class AtCapacity(Link):
             with suppress(RateError):
                 payload = self.source.encode(image, int(rate * uses) // 8)
             lost = outage[-1] or not payload
-            received.append(image.mean((1, 2), keepdim=True).expand_as(image) if lost else self.source.decode(payload))
+            received.append(
+                image.mean((1, 2), keepdim=True).expand_as(image)
+                if lost
+                else self.source.decode_sized(payload, *image.shape[1:])
+            )
             source_bits.append(8 * len(payload))
         infeasible = [bits == 0 for bits in source_bits]
         return Reception(

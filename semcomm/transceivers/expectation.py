@@ -49,7 +49,8 @@ class ExpectedPSNR:
             budgets = np.geomspace(min(self._payload_bits), max(self._payload_bits), ANCHORS)
             for bits in sorted({int(budget) // 8 * 8 for budget in budgets}):
                 try:
-                    reconstruction = self._source.decode(self._source.encode(self._image, bits // 8))
+                    payload = self._source.encode(self._image, bits // 8)
+                    reconstruction = self._source.decode_sized(payload, *self._image.shape[1:])
                 except RateError:
                     continue
                 at.append(log(bits))

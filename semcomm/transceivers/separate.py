@@ -210,7 +210,7 @@ class Separate(Transceiver):
         if not payload:
             return None
         try:
-            image = self.source.decode(payload)
+            image = self.source.decode_sized(payload, told.height, told.width)
         except DecodeError:
             return None
         return image if image.shape[1:] == (told.height, told.width) else None

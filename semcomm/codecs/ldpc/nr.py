@@ -30,8 +30,8 @@ class LDPC5G(ChannelCode):
     bits are added so that it divides evenly into C code blocks.
 
     Args:
-        rate: payload bits / coded bits as sent, 0.1 to 0.93. Below 1/5 bits are sent again. The CRCs come out of the redundancy, so a code block is
-            coded at a slightly higher rate.
+        rate: payload bits / coded bits as sent, 0.1 to 0.93; below 1/5 (base graph 2) or 1/3 (1) bits are repeated. The
+            CRCs come out of the redundancy, so a code block is coded at a slightly higher rate.
         decoder: `layered`, ours: offset min-sum, stops when all checks hold, multi-threaded as `torch.get_num_threads`
             allows. `sionna`, a reference some hundred times slower: flooding belief propagation (boxplus), always all
             iterations; it uses no coded bits beyond three times (base graph 1) the block.
