@@ -4,7 +4,7 @@
 
 A task sleeps for 50 ms, so one worker without any overhead does 20 a second. Counted is from the 10th task done to the
 last, so that starting the workers is left out. Ray runs on nodes of one core each on this machine, which is why the
-work sleeps. Last, the figure of the quick start on one picture with the memo and without it, in processor seconds.
+work sleeps. Last, the figure of the quick start on one image with the memo and without it, in processor seconds.
 """
 
 import argparse
@@ -87,9 +87,7 @@ def kept(folder: Path) -> None:
         run(load(file, changes), folder / name.replace(" ", "-"))
         used[name] = time.process_time() - began
     first, second = used.values()
-    print(
-        f"\nQuick start, one picture: {first:.1f} s with the memo, {second:.1f} s without: {second / first:.1f} times."
-    )
+    print(f"\nQuick start, one image: {first:.1f} s with the memo, {second:.1f} s without: {second / first:.1f} times.")
 
 
 def main() -> None:

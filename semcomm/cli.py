@@ -117,7 +117,7 @@ def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> 
 
 
 def transmit(argv: Sequence[str]) -> None:
-    """Send one picture through one transceiver: writes what arrives, prints what it cost and how good it is."""
+    """Send one image through one transceiver: writes what arrives, prints what it cost and how good it is."""
     import jsonargparse
 
     from semcomm.channels import Channel
@@ -129,7 +129,7 @@ def transmit(argv: Sequence[str]) -> None:
     from semcomm.transceivers import Link
 
     parser = jsonargparse.ArgumentParser(prog="semcomm transmit", description=transmit.__doc__)
-    parser.add_argument("image", type=str, help="picture to send")
+    parser.add_argument("image", type=str, help="image to send")
     parser.add_argument("--transceiver", type=Link, default=DEFAULT_TRANSCEIVER, help="class; its arguments follow it")
     parser.add_argument(
         "--channel", type=Channel, default={"class_path": "AWGN"}, help="class; its arguments follow it"
@@ -167,7 +167,7 @@ DEFAULT_TRANSCEIVER: dict[str, Any] = {
 
 
 def score(argv: Sequence[str]) -> None:
-    """Score reconstructions against references: two pictures, or two folders with the same names in them."""
+    """Score reconstructions against references: two images, or two folders with the same names in them."""
     parser = _parser(score)
     parser.add_argument("reference", type=Path)
     parser.add_argument("reconstruction", type=Path)

@@ -23,7 +23,7 @@ class Slow(Link):
         hungry: file; whoever finds it takes it away and runs out of memory.
     """
 
-    incidental = Link.incidental | {"diary", "seconds", "fatal", "hungry"}
+    excluded_from_recipe = Link.excluded_from_recipe | {"diary", "seconds", "fatal", "hungry"}
 
     def __init__(self, number: int, diary: str, seconds: float = 0.0, fatal: str = "", hungry: str = ""):
         self.number = number
@@ -50,7 +50,7 @@ class Loud(Metric):
     """Says in a diary when it is made ready, as a model is loaded: once in a worker."""
 
     name = "loud"
-    incidental = Metric.incidental | {"diary"}
+    excluded_from_recipe = Metric.excluded_from_recipe | {"diary"}
 
     def __init__(self, diary: str):
         self.diary = diary

@@ -79,7 +79,7 @@ def link(constellation: str = "qpsk", code: bool = True, **arguments: object) ->
 
 
 def experiment(**changes: object) -> dict:
-    """Return a small experiment: two transceivers, AWGN over three SNRs, two budgets, two pictures."""
+    """Return a small experiment: two transceivers, AWGN over three SNRs, two budgets, two images."""
     return {
         "title": "Mean colours over AWGN",
         "transceivers": {"robust": link("qpsk"), "fast": link("16qam")},

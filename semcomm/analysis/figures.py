@@ -354,7 +354,7 @@ def _notes(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment) -> l
     notes = []
     shown = frame[frame["at"].notna()]
     if _endless(shown).any():
-        notes.append(f"▲ {spec.y} is infinite for every picture.")
+        notes.append(f"▲ {spec.y} is infinite for every image.")
     if partly := int(shown["infinite"][~_endless(shown)].sum()):
         notes.append(f"{partly} infinite values are left out of the means.")
     if _at_zero(shown, spec).any():

@@ -113,7 +113,7 @@ class Experiment:
         channels: name -> class, likewise.
         metrics: classes, for images or for sets of them. None for bit error rates alone.
         title: for figures and report.
-        images: which pictures.
+        images: which images.
         sweep: axis -> list of values, or `{start, stop, step}` with both ends; for every transceiver. `channel.snr_db`
             is an argument of every channel, `code.rate` one of the transceiver's code.
         seed: of all randomness.

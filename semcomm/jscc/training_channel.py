@@ -8,14 +8,14 @@ from semcomm.jscc import constellation as grids
 
 
 def received(
-    symbols: Tensor, snr_db: Tensor, faded: Tensor, name: str, generator: torch.Generator
+    symbols: Tensor, snr_db: Tensor, fading: Tensor, name: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return what `receivable` makes of a channel's output: of AWGN, or of Rayleigh fading of each symbol.
 
     Args:
         symbols: pairs of real channels, [B, 2c, h, w], of mean power at most 1 per pair.
         snr_db: Es/N0 per image [B].
-        faded: which images see fading, [B], boolean.
+        fading: which images see fading, [B], boolean.
         name: of the constellation.
         generator: on the device of the symbols.
 
@@ -25,8 +25,8 @@ def received(
     half = symbols.shape[1] // 2
     n0 = noise_variance(snr_db).to(symbols.device)[:, None, None, None]
     noise = torch.randn(symbols.shape, generator=generator, device=symbols.device)
-    fading = torch.empty_like(symbols[:, :half]).exponential_(generator=generator)  # |h|² of CN(0, 1)
-    variance = n0 / torch.where(faded[:, None, None, None], fading, 1.0)
+    power = torch.empty_like(symbols[:, :half]).exponential_(generator=generator)  # |h|² of CN(0, 1)
+    variance = n0 / torch.where(fading[:, None, None, None], power, 1.0)
     variance = torch.cat([variance, variance], 1).clamp(grids.LEAST_NOISE, grids.MOST_NOISE)
     noisy = symbols + noise * (variance / 2).sqrt()
     estimates = grids.estimated(noisy if name == "analog" else noisy.detach(), variance, name)

@@ -1,4 +1,4 @@
-"""Scoring pictures on disk."""
+"""Scoring images on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def score_files(reference: Path, reconstruction: Path, metrics: Sequence[Metric]) -> "pd.DataFrame":
-    """Return one row per pair of pictures: `image`, and a column per metric.
+    """Return one row per pair of images: `image`, and a column per metric.
 
     Args:
-        reference: a picture, or a folder of them.
+        reference: an image, or a folder of them.
         reconstruction: likewise; in a folder each has the reference's name, whatever its suffix.
         metrics: to compute.
 
     Raises:
-        ImageError: when a picture cannot be read or has no partner.
+        ImageError: when an image cannot be read or has no partner.
         MetricError: when a metric is not defined for a pair.
     """
     import pandas as pd
@@ -35,13 +35,13 @@ def score_files(reference: Path, reconstruction: Path, metrics: Sequence[Metric]
 
 def _pairs(reference: Path, reconstruction: Path) -> dict[str, tuple[Path, Path]]:
     if reference.is_dir() != reconstruction.is_dir():
-        raise ImageError(f"{reference} and {reconstruction}: give two pictures or two folders")
+        raise ImageError(f"{reference} and {reconstruction}: give two images or two folders")
     if not reference.is_dir():
         return {reference.name: (reference, reconstruction)}
     ours, theirs = _by_stem(reference), _by_stem(reconstruction)
     if missing := sorted(set(ours) - set(theirs)):
         raise ImageError(
-            f"{reconstruction}: has no picture for {', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}"
+            f"{reconstruction}: has no image for {', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}"
         )
     return {stem: (path, theirs[stem]) for stem, path in ours.items()}
 

@@ -43,7 +43,7 @@ class MaskSettings:
         box_overlap: of two masks whose boxes have a larger IoU, the one with the lower predicted IoU is dropped.
         mask_overlap: of two masks with a larger IoU, the smaller is dropped.
         limit: the largest so many masks are kept.
-        max_width: wider images are shrunk to this width (and higher ones to twice this height) before anything else.
+        max_width: wider images are scaled to this width (and higher ones to twice this height) before anything else.
         point_batch: points given to SAM's decoder at once, per image.
         image_batch: images given to SAM at once.
     """
@@ -118,7 +118,7 @@ def generate_masks(
 
     Runs in the model's own precision and on its device; masks are made in `float32`. The memory, beside the model's, is
     about `image_batch` x `point_batch` x 33 MiB for SAM's decoder (17 in bf16), a bit per pixel of each candidate, and
-    n x H x W bytes for the result: for huge images, pass `shrunk` ones.
+    n x H x W bytes for the result: for huge images, pass `downscaled` ones.
 
     Args:
         model: in evaluation mode.
@@ -139,7 +139,7 @@ def generate_masks(
 
 @torch.no_grad()
 def _generate(model, images, settings, mean, std) -> list[ObjectMasks]:
-    small = [shrunk(image, settings.max_width) for image in images]
+    small = [downscaled(image, settings.max_width) for image in images]
     embeddings, placements = embed(model, small, mean, std)
     grids = [point_grid(settings.grid, *image.shape[1:]) for image in small]
     width = model.config.mask_decoder_config.hidden_size
@@ -152,7 +152,7 @@ def _generate(model, images, settings, mean, std) -> list[ObjectMasks]:
     return [candidate.kept(image.shape[1:]) for candidate, image in zip(candidates, images)]
 
 
-def shrunk(image: Tensor, max_width: int) -> Tensor:
+def downscaled(image: Tensor, max_width: int) -> Tensor:
     """Return [3, H, W] with at most `max_width` columns and twice as many rows, in proportion."""
     height, width = image.shape[1:]
     scale = min(1.0, max_width / width, 2 * max_width / height)

@@ -98,7 +98,7 @@ class Check(Component):
             return Finding("holds in part", why, parts)
         if "contradicted" in outcomes and (self.enough == "all" or "open" not in outcomes):
             return Finding("does not hold", why, parts)
-        undecided = "the intervals are too wide to tell with these pictures"
+        undecided = "the intervals are too wide to tell with these images"
         return Finding("could not be tested", f"{undecided}; {why}" if why else undecided, parts)
 
 

@@ -1,6 +1,6 @@
 """The tasks of a run on a Ray cluster: workers that keep their models, and whatever happens to them, the same rows.
 
-A worker is a Ray actor of one thread, made for the needs of a transceiver and the metrics. Pictures travel by their
+A worker is a Ray actor of one thread, made for the needs of a transceiver and the metrics. Images travel by their
 hash through a place that every node reaches; this process alone writes the results. A worker that is lost, with its
 node or for want of memory, is replaced, and what it had not finished is given to another.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from semcomm.errors import ConfigurationError, RunError, SemcommError
 from semcomm.runs.engine import Done, Engine, Task, load_original, prepare_process
 from semcomm.experiment.experiment import Resources, load
-from semcomm.runs.image_store import Pictures
+from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import Plan
 from semcomm.runs.store import StoredImage
 
@@ -40,7 +40,7 @@ class RayCluster:
     Args:
         address: such as `auto`, `10.0.0.1:6379` or `ray://head:10001`; None takes $RAY_ADDRESS, or else starts Ray on
             this machine. A connection that is there already is used.
-        store: folder or fsspec URL that every node reaches, for pictures and the memo; None takes the run's folder.
+        store: folder or fsspec URL that every node reaches, for images and the memo; None takes the run's folder.
         packages: folders of packages and files of modules that Ray brings to the nodes.
         workers: at most so many; None takes as many as the cluster holds.
     """
@@ -131,9 +131,9 @@ class _Run:
         self.plan = plan
         self.cluster = cluster
         self.on_note = on_note
-        self.home = Pictures(folder)
+        self.home = ImageStore(folder)
         self.place = cluster.store or str(folder.absolute())
-        self.shared, self.originals = Pictures(self.place), Pictures(self.place, "images")
+        self.shared, self.originals = ImageStore(self.place), ImageStore(self.place, "images")
         self.delivered: set[int] = set()
         self.lost: dict[tuple, int] = {}
         self.pools = self._pools()

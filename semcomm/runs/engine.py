@@ -21,7 +21,7 @@ from semcomm.ledger import Ledger
 from semcomm.metrics import Metric, SetMetric
 from semcomm.seeds import Seed, seeds_of
 from semcomm.experiment.experiment import Experiment, Point, load
-from semcomm.runs.image_store import Pictures
+from semcomm.runs.image_store import ImageStore
 from semcomm.runs.store import LEDGER, StoredImage, StoredReception, StoredScore
 from semcomm.transceivers import Link, Reception
 
@@ -57,7 +57,7 @@ class Done:
 
 
 class Engine:
-    """Carries out tasks of one experiment, keeping a batch's pictures and prepared references at hand.
+    """Carries out tasks of one experiment, keeping a batch's images and prepared references at hand.
 
     Args:
         experiment: the experiment.
@@ -71,8 +71,8 @@ class Engine:
     ) -> None:
         self.experiment = experiment
         self.images = images
-        self.reconstructions = Pictures(place)
-        self.originals = Pictures(place, "images") if travelling else None
+        self.reconstructions = ImageStore(place)
+        self.originals = ImageStore(place, "images") if travelling else None
         self.metrics = {metric_key(metric): metric for metric in experiment.image_metrics}
         self.set_metrics = {metric_key(metric): metric for metric in experiment.set_metrics}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
@@ -163,7 +163,7 @@ class Engine:
         return torch.stack(images)
 
     def _recent(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """Return what was made for `key` lately: a batch's pictures, what a metric prepared of them, or scores."""
+        """Return what was made for `key` lately: a batch's images, what a metric prepared of them, or scores."""
         if key not in self._lately:
             self._lately[key] = make()
             if len(self._lately) > 2 * (1 + len(self.metrics)):
@@ -173,7 +173,7 @@ class Engine:
 
 
 def load_original(experiment: Experiment, planned: StoredImage) -> Tensor:
-    """Read a picture of the experiment [3, H, W].
+    """Read an image of the experiment [3, H, W].
 
     Raises:
         RunError: when it is not the one that the run began with.
@@ -181,7 +181,7 @@ def load_original(experiment: Experiment, planned: StoredImage) -> Tensor:
     image = experiment.images.load(Path(planned.path))
     if content_hash(image) != planned.hash:
         raise RunError(
-            f"{planned.path}: is not the picture that this run began with. Put that one back, or start a run in a new "
+            f"{planned.path}: is not the image that this run began with. Put that one back, or start a run in a new "
             "folder"
         )
     return image

@@ -1,4 +1,4 @@
-"""Pictures by the hash of their pixels: originals on their way to the workers, and reconstructions."""
+"""Images by the hash of their pixels: originals on their way to the workers, and reconstructions."""
 
 import io
 import warnings
@@ -11,7 +11,7 @@ from semcomm.files import files_at
 from semcomm.images import content_hash, from_bytes, to_bytes
 
 
-class Pictures:
+class ImageStore:
     """PNG files named by the hash of what is in them; one that was damaged counts as absent.
 
     Args:
@@ -23,11 +23,11 @@ class Pictures:
         self._files = files_at(place, kind)
 
     def has(self, key: str) -> bool:
-        """Say whether a picture is there, without reading it."""
+        """Say whether an image is there, without reading it."""
         return self._files.has(_name(key))
 
     def write(self, image: Tensor) -> str:
-        """Keep a picture [3, H, W] and return its hash."""
+        """Keep an image [3, H, W] and return its hash."""
         from PIL import Image
 
         key = content_hash(image)
@@ -38,7 +38,7 @@ class Pictures:
         return key
 
     def read(self, key: str) -> Tensor | None:
-        """Return a picture [3, H, W], or None where it is not there whole; what is damaged goes, with a warning."""
+        """Return an image [3, H, W], or None where it is not there whole; what is damaged goes, with a warning."""
         data = self._files.read(_name(key))
         image = None if data is None else _decoded(data)
         if image is not None and content_hash(image) == key:
@@ -48,8 +48,8 @@ class Pictures:
             self._files.remove(_name(key))
         return None
 
-    def copy(self, key: str, to: "Pictures") -> None:
-        """Bring a picture to another place, unless it is there."""
+    def copy(self, key: str, to: "Images") -> None:
+        """Bring an image to another place, unless it is there."""
         if not to.has(key) and (image := self.read(key)) is not None:
             to.write(image)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from semcomm.memo import Memo
 from semcomm.runs.engine import Task, features_of, metric_key
 from semcomm.experiment.experiment import Experiment, reception_key, recipe_of, spelt
-from semcomm.runs.image_store import Pictures
+from semcomm.runs.image_store import ImageStore
 from semcomm.runs.store import Store, StoredImage
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ AT_ONCE = 64
 
 
 class Plan:
-    """The tasks of a run in their order: batch by batch, so that its pictures are at hand; then points; realisations.
+    """The tasks of a run in their order: batch by batch, so that its images are at hand; then points; realisations.
 
     It is read from the experiment and the store as it goes, a few batches at a time, whatever the size of the run.
 
@@ -36,7 +36,7 @@ class Plan:
         self._metrics = [metric_key(metric) for metric in experiment.image_metrics]
         self._set_metrics = [metric_key(metric) for metric in experiment.set_metrics]
         self._features = Memo(f"{place}/memo")
-        self._kept = Pictures(store.folder)
+        self._kept = ImageStore(store.folder)
 
     def tasks(self, points: Collection[int] | None = None) -> Iterator[Task]:
         """Give the tasks of which anything is missing, of all points or of some of them."""

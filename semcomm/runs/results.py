@@ -21,7 +21,7 @@ from semcomm.memo import Memo, key_of, write_whole
 from semcomm.metrics import Metric, SetMetric
 from semcomm.runs.engine import features_of, metric_key
 from semcomm.experiment.experiment import Experiment, reception_key, spelt
-from semcomm.runs.image_store import Pictures
+from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import chunks, recipes_of
 from semcomm.runs.store import LEDGER, SEAL, Store, StoredImage, StoredScore
 
@@ -50,7 +50,7 @@ class Results:
         sets: one row per transceiver, channel, point and realisation, with the metrics of sets; those whose images are
             not all there yet are left out.
         folder: of the run.
-        images: name -> the picture as it was when the run began.
+        images: name -> the image as it was when the run began.
         reconstructions: (number of the point, image, realisation) -> hash of its pixels, of those that the experiment
             keeps on disk.
     """
@@ -76,11 +76,11 @@ def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage])
 
 
 def is_finished(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> bool:
-    """Say whether all of a run was exported, nothing came or went since, and the pictures that it keeps are there."""
+    """Say whether all of a run was exported, nothing came or went since, and the images that it keeps are there."""
     seal = store.meta(SEAL) or {}
     if not seal.get("complete") or _sealed(experiment, store, images, whole=True) is None:
         return False
-    kept = Pictures(store.folder)
+    kept = ImageStore(store.folder)
     found = _reconstructions(experiment, store, images, recipes_of(store, experiment))
     return all(kept.has(key) for key in found.values())
 

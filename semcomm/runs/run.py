@@ -51,14 +51,14 @@ def run(
         out: folder of the run.
         workers: processes of one thread each; 1 uses this process.
         on_progress: told after each task.
-        on_note: told what the user should know, such as a picture that is left out.
+        on_note: told what the user should know, such as an image that is left out.
         cluster: where the work is done instead of here; `workers` does not count then.
 
     Raises:
         RunError: when the folder is in use, cannot be written, or holds another experiment.
         ConfigurationError: when the experiment makes no sense.
-        ImageError: when a picture cannot be used and `images.on_error` is `raise`.
-        MetricError: when a metric is not defined for the pictures' size.
+        ImageError: when an image cannot be used and `images.on_error` is `raise`.
+        MetricError: when a metric is not defined for the images' size.
     """
     if not isinstance(experiment, Experiment):
         experiment = load(experiment)
@@ -114,13 +114,13 @@ def default_workers() -> int:
 
 
 def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str], None]) -> list[StoredImage]:
-    """Return the usable pictures in order, hashing those that the run does not know yet."""
+    """Return the usable images in order, hashing those that the run does not know yet."""
     known, files = store.images(), experiment.images.files()
     names = key_of({"names": list(files)})
-    if store.meta("pictures") not in (None, names):
+    if store.meta("images") not in (None, names):
         strange = sorted(set(known) ^ set(files)) or [str(experiment.images.path)]
         raise RunError(
-            f"{experiment.images.path}: holds other pictures than when this run began ({', '.join(strange[:3])}). Put "
+            f"{experiment.images.path}: holds other images than when this run began ({', '.join(strange[:3])}). Put "
             "them back, or start a run in a new folder"
         )
     planned = []
@@ -138,22 +138,22 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
             digest, height, width, fault = content_hash(image), *image.shape[1:], None
         except ImageError as error:
             if experiment.images.on_error == "raise":
-                raise ImageError(f"{error} (images.on_error: skip leaves such pictures out)") from None
+                raise ImageError(f"{error} (images.on_error: skip leaves such images out)") from None
             digest, height, width, fault = "", 0, 0, str(error)
         if before and before.hash != digest:
             raise RunError(
-                f"{path}: is not the picture that this run began with. Put that one back, or start a run in a new "
+                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new "
                 "folder"
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
     store.add_images(planned)
-    store.set_meta("pictures", names)
+    store.set_meta("images", names)
     for image in planned:
         if image.fault is not None:
             on_note(f"left out: {image.fault}")
     usable = [image for image in planned if image.fault is None]
     if not usable:
-        raise ImageError(f"{experiment.images.path}: none of its {len(planned)} pictures can be used")
+        raise ImageError(f"{experiment.images.path}: none of its {len(planned)} images can be used")
     for metric in experiment.set_metrics:
         if len(usable) < metric.minimum:
             raise MetricError(f"{metric.name} needs at least {metric.minimum} images, and there are {len(usable)}")

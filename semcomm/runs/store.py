@@ -70,7 +70,7 @@ class StoredScore:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A picture of the experiment as it was when the run began; `fault` says why it is left out, if it is."""
+    """An image of the experiment as it was when the run began; `fault` says why it is left out, if it is."""
 
     name: str
     path: str
@@ -133,13 +133,13 @@ class Store:
             self._put("meta", [(key, json.dumps(value))])
 
     def images(self) -> dict[str, StoredImage]:
-        """Return the pictures of the run by name."""
+        """Return the images of the run by name."""
         columns = ", ".join(_TABLES["images"][1])
         rows = self._db.execute(f"SELECT {columns} FROM images")
         return {row[0]: StoredImage(*row) for row in rows if ("images", row[0]) not in self._left_out}
 
     def add_images(self, images: Iterable[StoredImage]) -> None:
-        """Keep what pictures the run is made on."""
+        """Keep what images the run is made on."""
         rows = [tuple(getattr(i, f.name) for f in fields(StoredImage)) for i in images]
         with self._transaction():
             self._put("images", rows)

@@ -19,7 +19,7 @@ from semcomm.errors import ImageError, MetricError
 from semcomm.guard.decoders import PILLOW_ERRORS
 from semcomm.images import read_image
 from semcomm.metrics.sess.relations import predicates
-from semcomm.models.sam_masks import SAM_MEAN, SAM_STD, embed, full_size, prompt, shrunk
+from semcomm.models.sam_masks import SAM_MEAN, SAM_STD, downscaled, embed, full_size, prompt
 from semcomm.parsing import parse_json
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ class PSG:
                     raise ImageError(f"{path} is {found}, but {size[1]}x{size[0]} in {self.annotations}")
                 colours = np.asarray(file.convert("RGB")).astype(np.int64)
         except FileNotFoundError:
-            raise ImageError(f"{path}: there is no such panoptic picture") from None
+            raise ImageError(f"{path}: there is no such panoptic image") from None
         except (*PILLOW_ERRORS, MemoryError) as error:
-            raise ImageError(f"{path}: cannot be read as a picture ({error})") from None
+            raise ImageError(f"{path}: cannot be read as an image ({error})") from None
         segment = colours @ np.array([1, 256, 256**2])
         masks = torch.from_numpy(segment[None] == np.array(ids, dtype=np.int64)[:, None, None])
         for number, mask in zip(ids, masks):
@@ -194,7 +194,7 @@ def mask_tokens(
         raise MetricError(f"masks of shape {list(masks.shape)} are not non-empty masks of {list(image.shape)}")
     if not len(masks):
         return torch.zeros(0, model.config.mask_decoder_config.hidden_size), torch.zeros(0)
-    small = shrunk(image, max_width)
+    small = downscaled(image, max_width)
     size = small.shape[1:]
     scale = torch.tensor([size[1] / image.shape[2], size[0] / image.shape[1]])
     points = torch.stack([interior_point(mask) for mask in masks]) * scale
@@ -214,7 +214,7 @@ def mask_tokens(
 def interior_point(mask: Tensor) -> Tensor:
     """Return the centre of the pixel of a mask [H, W] that is farthest from its edge, as (x, y) in pixels.
 
-    Outside the picture is outside the mask. Of pixels equally far the first, row by row.
+    Outside the image is outside the mask. Of pixels equally far the first, row by row.
     """
     depth = distance_transform_edt(np.pad(mask.cpu().numpy(), 1))[1:-1, 1:-1]
     y, x = np.unravel_index(depth.argmax(), depth.shape)

@@ -35,7 +35,7 @@ class Control:
 class _Learned(UsesWeights, Transceiver):
     """What LSCI and DeepJSCC share: everything but the choice of the checkpoint and of the plan."""
 
-    incidental: ClassVar[frozenset[str]] = UsesWeights.incidental | {"checkpoint"}
+    excluded_from_recipe: ClassVar[frozenset[str]] = UsesWeights.excluded_from_recipe | {"checkpoint"}
 
     precision: Precision
     device: str

@@ -51,8 +51,8 @@ def test_default_figures_are_every_metric_and_the_block_error_rate_over_snr(resu
     names = [f"{y}-over-snr-db" for y in ("psnr", "ssim", "bler")]
     assert [file.name for file in files] == [f"{name}{suffix}" for name in names for suffix in (".png", ".pdf")]
     for file in files[::2]:
-        with Image.open(file) as picture:
-            assert picture.width == 700  # 3.5 inches at 200 dpi
+        with Image.open(file) as image:
+            assert image.width == 700  # 3.5 inches at 200 dpi
     pdf = files[1].read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf
 
@@ -91,7 +91,7 @@ def test_infinite_values_are_marked_and_said(results: Results) -> None:
     at_20 = results.table["snr_db"] == 20
     perfect = with_table(results, PSNR=results.table["PSNR"].mask(at_20, np.inf))
     figure = figure_of(perfect, FigureSpec("snr_db", "PSNR"))
-    assert "▲ PSNR is infinite for every picture." in notes_in(figure)
+    assert "▲ PSNR is infinite for every image." in notes_in(figure)
     markers = [line for line in figure.axes[0].lines if line.get_marker() == "^" and not line.get_clip_on()]
     assert [list(line.get_xdata()) for line in markers] == [[20.0]] * 4
     once = at_20 & (results.table["image"] == "cat") & (results.table["realisation"] == 0)

@@ -107,9 +107,9 @@ def test_hostile_names_stay_data(tmp_path: Path) -> None:
     hashes = {(n, HOSTILE if name == image else name, r): h for (n, name, r), h in results.reconstructions.items()}
     hostile = dataclasses.replace(results, table=table, images=images, reconstructions=hashes)
     page = Page(write_report(hostile, tmp_path / "report.html"))
-    assert [a for tag, a in page.tags if tag == "img"] == [{"id": "enlarged-picture", "alt": ""}]
+    assert [a for tag, a in page.tags if tag == "img"] == [{"id": "enlarged-image", "alt": ""}]
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 4
-    data, album = page.data("data"), page.data("pictures-data")
+    data, album = page.data("data"), page.data("gallery-data")
     assert data["title"] == HOSTILE and list(data["colours"]) == [HOSTILE]
     assert HOSTILE in [image["name"] for image in album["images"]]
     assert ["Caption", HOSTILE] in album["images"][0]["received"][0]["facts"]
@@ -138,8 +138,8 @@ def test_points_are_those_of_the_curves(results: Results, page: Page) -> None:
     }
 
 
-def test_pictures_are_those_on_disk_with_their_own_scores(results: Results, page: Page) -> None:
-    album, data = page.data("pictures-data"), page.data("data")
+def test_images_are_those_on_disk_with_their_own_scores(results: Results, page: Page) -> None:
+    album, data = page.data("gallery-data"), page.data("data")
     assert [image["name"] for image in album["images"]] == list(results.images)
     assert (album["leftOut"], album["notKept"]) == (0, 0)
     first = results.table[results.table["realisation"] == 0]
@@ -155,11 +155,11 @@ def test_pictures_are_those_on_disk_with_their_own_scores(results: Results, page
             assert entry["failed"] == (["decode_failed"] if row["decode_failed"] else [])
             assert entry["shown"] and entry["hash"] in album["sources"]
     source = next(iter(album["sources"].values()))
-    with Image.open(BytesIO(base64.b64decode(source.removeprefix("data:image/webp;base64,")))) as picture:
-        assert picture.format == "WEBP" and min(picture.size) == 64
+    with Image.open(BytesIO(base64.b64decode(source.removeprefix("data:image/webp;base64,")))) as file:
+        assert file.format == "WEBP" and min(file.size) == 64
 
 
-def test_pictures_that_are_gone_or_too_many_are_counted(
+def test_images_that_are_gone_or_too_many_are_counted(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = contents_of(results)
@@ -190,13 +190,13 @@ def test_a_changed_original_is_said(tmp_path: Path) -> None:
     assert "no such file" in album_of(results, contents_of(results))["images"][0]["fault"]
 
 
-def test_large_pictures_are_embedded_small() -> None:
+def test_large_images_are_embedded_small() -> None:
     import torch
 
     image = torch.rand(3, 600, 1200, generator=torch.Generator().manual_seed(0))
     source = gallery.webp(image)
-    with Image.open(BytesIO(base64.b64decode(source.split(",")[1]))) as picture:
-        assert picture.size == (512, 256)
+    with Image.open(BytesIO(base64.b64decode(source.split(",")[1]))) as file:
+        assert file.size == (512, 256)
 
 
 def test_infinite_and_missing_values_are_told_apart(results: Results, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_infinite_and_missing_values_are_told_apart(results: Results, tmp_path: 
     points = {point["x"]["snr_db"]: point["y"]["PSNR"] for point in page.data("data")["points"]}
     assert points[20] == [None, None, None, 0, 4]
     assert points[4] == [None, None, None, 0, 0]
-    received = page.data("pictures-data")["images"][0]["received"]
+    received = page.data("gallery-data")["images"][0]["received"]
     assert {entry["scores"][0][1] for entry in received if dict(entry["facts"])["SNR (dB)"] == 20} == {"∞"}
 
 

@@ -141,7 +141,7 @@ def test_snr_at_equal_quality():
 
 
 def test_a_swept_budget_and_what_was_reached_of_it(tmp_path):
-    """`bpp` is an axis, and in the table it is what each picture took: its rows are one point all the same."""
+    """`bpp` is an axis, and in the table it is what each image took: its rows are one point all the same."""
     jpeg = {"class_path": "Separate", "init_args": {"source": "JPEG"}, "sweep": {"bpp": [2.0, 4.0]}}
     results = small_run(
         tmp_path,

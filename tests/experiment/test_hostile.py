@@ -12,8 +12,8 @@ from semcomm.images import write_image
 from semcomm.runs.run import run
 
 
-def pictures(folder: Path, photograph, names=("a.png", "b.png", "c.png")) -> dict:
-    """Three pictures of 64 x 64, the second one brighter than the others."""
+def images(folder: Path, photograph, names=("a.png", "b.png", "c.png")) -> dict:
+    """Three images of 64 x 64, the second one brighter than the others."""
     for name, gain in zip(names, (0.3, 0.9, 0.5)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def test_a_decoder_that_dies_costs_one_image(tmp_path, photograph, death):
         transceivers={"dying": described(death)},
         channels={"clean": "Noiseless"},
         sweep={"channel_uses_per_pixel": [0.5]},
-        images=pictures(tmp_path / "in", photograph),
+        images=images(tmp_path / "in", photograph),
         realisations=1,
     )
     tables = [run(about, tmp_path / str(workers), workers=workers).table for workers in (1, 2)]
@@ -50,7 +50,7 @@ def test_names_lie_nowhere_but_in_the_run(tmp_path, photograph):
         transceivers={name: link(channel_uses_per_pixel=1.0) for name in names_of_links},
         channels={"../../channel": "AWGN", "/etc/x": "AWGN"},
         sweep={"channel.snr_db": [12]},
-        images=pictures(tmp_path / "in", photograph, names),
+        images=images(tmp_path / "in", photograph, names),
         realisations=1,
         keep="all",
         figures=[{"x": "snr_db", "y": "PSNR"}],

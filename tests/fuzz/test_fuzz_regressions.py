@@ -276,7 +276,7 @@ def test_relation_annotations(tmp_path, changes):
         _ = psg(tmp_path, **changes)[0]
 
 
-def test_panoptic_pictures_are_not_decoded_before_their_size_is_known(tmp_path):
+def test_panoptic_images_are_not_decoded_before_their_size_is_known(tmp_path):
     psg(tmp_path)
     Image.new("1", (3000, 3000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match="is 3000x3000, but 6x4"):
@@ -292,7 +292,7 @@ def test_human_scores(tmp_path, row):
         read_triplets(tmp_path / "it.jsonl")
 
 
-def test_lists_of_pictures_with_rows_cut_short(tmp_path):
+def test_lists_of_images_with_rows_cut_short(tmp_path):
     (tmp_path / "it.csv").write_text("file,class\na.jpg,3\nb.jpg\n")
     with pytest.raises(ConfigurationError, match="row 2"):
         listed(str(tmp_path / "it.csv"), "class")
@@ -307,12 +307,12 @@ def test_thresholds(tmp_path):
             load_thresholds(str(path))
 
 
-def test_a_picture_is_of_a_known_format_whatever_its_name(tmp_path):
+def test_a_image_is_of_a_known_format_whatever_its_name(tmp_path):
     """Pillow would run Ghostscript on the first of these."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     (tmp_path / "b.png").write_bytes(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(200))
     for name in ("a.png", "b.png"):
-        with pytest.raises(ImageError, match="cannot be read as a picture"):
+        with pytest.raises(ImageError, match="cannot be read as an image"):
             read_image(tmp_path / name)
 
 

@@ -18,7 +18,7 @@ def fitted(images: torch.Tensor, **options) -> LSCINetwork:
     linear.fit(network, images, torch.Generator().manual_seed(2))
     for piece in network.encoder["slices"]:
         nn.init.zeros_(piece.head.weight), nn.init.zeros_(piece.head.bias)
-    nn.init.zeros_(network.decoder["base"].paints["4"].weight)
+    nn.init.zeros_(network.decoder["base"].to_rgb["4"].weight)
     return network
 
 

@@ -14,12 +14,12 @@ from semcomm.models.sam_masks import (
     bounding_boxes,
     box_nms,
     distinct,
+    downscaled,
     embed,
     full_size,
     generate_masks,
     point_grid,
     prompt,
-    shrunk,
     stability_score,
 )
 
@@ -97,7 +97,7 @@ def test_grid_by_hand():
     [((600, 900), (533, 800)), ((600, 800), (600, 800)), ((8, 10000), (1, 800)), ((3200, 400), (1600, 200))],
 )
 def test_shrunk(shape, expected):
-    assert shrunk(torch.rand(3, *shape), 800).shape[1:] == expected
+    assert downscaled(torch.rand(3, *shape), 800).shape[1:] == expected
 
 
 def test_prompts_are_those_of_transformers(model, image):
@@ -236,7 +236,10 @@ def test_any_image(model, shape, one_colour):
 def test_masks_of_a_large_image_come_back_at_its_size(model, image):
     large = image.repeat_interleave(5, 1).repeat_interleave(5, 2)
     options = replace(ALL, grid=2, max_width=80, box_overlap=0.9, mask_overlap=0.7)
-    (found,), (small,) = generate_masks(model, [large], options), generate_masks(model, [shrunk(large, 80)], options)
+    (found,), (small,) = (
+        generate_masks(model, [large], options),
+        generate_masks(model, [downscaled(large, 80)], options),
+    )
     assert torch.equal(found.masks, small.masks.repeat_interleave(5, 1).repeat_interleave(5, 2))
     assert torch.equal(found.boxes, small.boxes * 5)
 

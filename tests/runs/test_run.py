@@ -119,7 +119,7 @@ def test_workers_do_not_change_the_rows(reference, tmp_path):
 
 
 def test_batch_size_changes_nothing_for_a_separate_link(reference, tmp_path):
-    # the two pictures differ in size; cropped they share a batch
+    # the two images differ in size; cropped they share a batch
     small, large = (small_run(tmp_path / str(b), batch_size=b, images={"limit": 3, "crop": 64}) for b in (1, 8))
     assert same(small.table, large.table)
 
@@ -230,22 +230,22 @@ def test_two_runs_in_one_folder(tmp_path):
     small_run(tmp_path, sweep={"channel.snr_db": [20], "channel_uses_per_pixel": [0.5]})
 
 
-def test_a_picture_that_changed_under_the_run(tmp_path):
+def test_a_image_that_changed_under_the_run(tmp_path):
     for n in range(2):
         write_image(tmp_path / f"{n}.png", next(iter(ImageSet(limit=1, size=64)))[1].roll(n, 2))
     images = {"path": str(tmp_path / "*.png")}
     small_run(tmp_path / "run", images=images, metrics=[])
     write_image(tmp_path / "0.png", read_image(tmp_path / "1.png"))
-    with pytest.raises(RunError, match=r"0\.png: is not the picture that this run began with"):
+    with pytest.raises(RunError, match=r"0\.png: is not the image that this run began with"):
         small_run(tmp_path / "run", images=images, metrics=[])
 
 
-def test_bad_pictures(tmp_path):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    write_image(pictures / "good.png", next(iter(ImageSet(limit=1, size=64)))[1])
-    (pictures / "bad.png").write_text("no")
-    images = {"path": str(pictures)}
+def test_bad_images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_image(folder / "good.png", next(iter(ImageSet(limit=1, size=64)))[1])
+    (folder / "bad.png").write_text("no")
+    images = {"path": str(folder)}
     with pytest.raises(ImageError, match=r"bad\.png: .*on_error: skip"):
         small_run(tmp_path / "run", images=images)
     notes = []
@@ -253,8 +253,8 @@ def test_bad_pictures(tmp_path):
     assert set(results.table["image"]) == {"good.png"}
     assert len(notes) == 1
     assert "bad.png" in notes[0]
-    (pictures / "good.png").unlink()
-    with pytest.raises(ImageError, match="none of its 1 pictures"):
+    (folder / "good.png").unlink()
+    with pytest.raises(ImageError, match="none of its 1 images"):
         small_run(tmp_path / "run3", images={**images, "on_error": "skip"})
 
 
@@ -265,7 +265,7 @@ def test_images_too_small_for_a_metric_are_said_before_anything_is_sent(tmp_path
 
 
 def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path, reference):
-    """Files may not grow beyond a limit, so SQLite and pictures fail to write somewhere in the middle."""
+    """Files may not grow beyond a limit, so SQLite and images fail to write somewhere in the middle."""
     script = tmp_path / "script.py"
     script.write_text(
         "import resource, signal, sys; sys.path.insert(0, sys.argv[1]); from small_run import *\n"

@@ -21,7 +21,7 @@ def same(a, b) -> bool:
 
 
 def reception(number: float) -> StoredReception:
-    return StoredReception(dict.fromkeys(LEDGER, number), {"a": [1, "ü"]}, f"picture {number}", 0.5)
+    return StoredReception(dict.fromkeys(LEDGER, number), {"a": [1, "ü"]}, f"image {number}", 0.5)
 
 
 def test_what_is_put_in_comes_out_in_the_order_asked_for(tmp_path):
@@ -37,7 +37,7 @@ def test_what_is_put_in_comes_out_in_the_order_asked_for(tmp_path):
     assert found[2].ledger == reception(0.0).ledger
     assert found[0].info == {"a": [1, "ü"]}
     assert all(value != value for value in found[0].ledger.values())
-    assert store.received(["x", "no"]) == ["picture -0.0", None]
+    assert store.received(["x", "no"]) == ["image -0.0", None]
     first, second, third = store.scores("m", [("r", "q"), ("r", None), ("r", "p")])
     assert (first, second) == ((3.0, 0.2), None)
     assert third[0] != third[0]
@@ -186,15 +186,15 @@ def test_resources_are_checked_and_add_up():
         load(experiment(resources={"fast": {"gpu": 1}}))
 
 
-def test_pictures_that_came_or_went(tmp_path):
+def test_images_that_came_or_went(tmp_path):
     from semcomm.images import ImageSet, write_image
 
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for name, image in ImageSet(limit=2, size=64):
-        write_image(pictures / f"{name}.png", image)
-    plan = {"images": {"path": str(pictures)}, "metrics": []}
+        write_image(images / f"{name}.png", image)
+    plan = {"images": {"path": str(images)}, "metrics": []}
     small_run(tmp_path / "run", **plan)
-    (pictures / "cat.png").rename(pictures / "dog.png")
-    with pytest.raises(RunError, match=r"other pictures than when this run began \(cat\.png, dog\.png\)"):
+    (images / "cat.png").rename(images / "dog.png")
+    with pytest.raises(RunError, match=r"other images than when this run began \(cat\.png, dog\.png\)"):
         small_run(tmp_path / "run", **plan)

@@ -27,8 +27,8 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def photo_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     for number, image in enumerate(smooth_images(16, 128, 120, seed=5)):
         write_image(folder / f"{number:02d}.png", image)
     return folder
@@ -44,17 +44,17 @@ def small(**changes) -> Settings:
     return Settings(**{**SMALL, **changes})
 
 
-def lsci(pictures: Path, **changes) -> LSCITraining:
-    return LSCITraining(**{"folders": [str(pictures)], "held_back": 0.1, "crop": 32, **TINY, **changes})
+def lsci(photo_folder: Path, **changes) -> LSCITraining:
+    return LSCITraining(**{"folders": [str(photo_folder)], "val_fraction": 0.1, "crop": 32, **TINY, **changes})
 
 
 class Breaking(LSCITraining):
     """Stops, or has a loss that is not a number, at a step if told to."""
 
-    incidental = LSCITraining.incidental | {"stop_at", "nan_at"}
+    excluded_from_recipe = LSCITraining.excluded_from_recipe | {"stop_at", "nan_at"}
 
     def __init__(self, folders: list[str], stop_at: int | None = None, nan_at: int | None = None) -> None:
-        super().__init__(folders, held_back=0.1, crop=32, **TINY)
+        super().__init__(folders, val_fraction=0.1, crop=32, **TINY)
         self.stop_at, self.nan_at, self.step = stop_at, nan_at, None
 
     def batch(self, size, progress, generator):
@@ -82,14 +82,14 @@ def scores_of(folder: Path) -> list[dict]:
 
 
 def loss_of(task, network) -> float:
-    """The loss of a network on a batch that training does not see; few pictures, but other crops, noise and plans."""
+    """The loss of a network on a batch that training does not see; few images, but other crops, noise and plans."""
     with torch.no_grad():
         batch = task.batch(24, 0.0, torch.Generator().manual_seed(77))
         return task.losses(network, batch, torch.Generator().manual_seed(78))["loss"].item()
 
 
-def test_a_few_steps_make_it_better_and_what_is_exported_is_a_codec(pictures, tmp_path):
-    task = lsci(pictures, attribution=["Drawn for a test."], name="tiny")
+def test_a_few_steps_make_it_better_and_what_is_exported_is_a_codec(photo_folder, tmp_path):
+    task = lsci(photo_folder, attribution=["Drawn for a test."], name="tiny")
     path = train(task, small(steps=50, learning_rate=0.01), tmp_path)
     rows = scores_of(tmp_path)
     assert set(rows[0]) == {"step", *(f"psnr 3 layers {snr_db} dB" for snr_db in (0, 10, 20))}
@@ -98,24 +98,24 @@ def test_a_few_steps_make_it_better_and_what_is_exported_is_a_codec(pictures, tm
     assert codec is load_codec(tmp_path)
     assert codec.network.constellation == "16qam"
     assert codec.card["snr_db"] == [-2, 20]
-    assert codec.card["pictures"] == {"training": len(task.train[0]), "validation": len(task.validation)}
-    assert codec.card["pictures"]["training"] + codec.card["pictures"]["validation"] == 16
+    assert codec.card["images"] == {"training": len(task.train[0]), "validation": len(task.validation)}
+    assert codec.card["images"]["training"] + codec.card["images"]["validation"] == 16
     assert codec.card["data"] == ["Drawn for a test."]
     # its figures on photographs are found again from the file
     assert len(codec.card["checks"]) == 5
     assert checks.figures(codec) == pytest.approx(codec.card["checks"], abs=0.002)
     # and the validation's last score from the file alone, by way of symbols and the channel of sweeps
     assert rows[-1]["psnr 3 layers 20 dB"] == pytest.approx(judged_again(codec, task), abs=0.1)
-    assert str(pictures) not in path.with_suffix(".md").read_text()
+    assert str(photo_folder) not in path.with_suffix(".md").read_text()
 
 
 def judged_again(codec, task) -> float:
     from semcomm import AWGN, seeds_of
     from semcomm.jscc.codec import receivable
 
-    pictures = [task.validation[index].float() / 255 for index in range(len(task.validation))]
+    middles = [task.validation[index].float() / 255 for index in range(len(task.validation))]
     # the middle 256x256, its border repeated, of 128x120
-    images = torch.stack([F.pad(picture[None], (68, 68, 64, 64), mode="replicate")[0] for picture in pictures])
+    images = torch.stack([F.pad(middle[None], (68, 68, 64, 64), mode="replicate")[0] for middle in middles])
     snr_db = torch.full((len(images),), 20.0)
     plan = torch.full((len(images), 16, 16), 3, dtype=torch.uint8)
     symbols, gains = codec.send(images, snr_db, plan)
@@ -125,11 +125,11 @@ def judged_again(codec, task) -> float:
 
 
 def test_deepjscc_trains_too(tmp_path):
-    """From scratch it takes hundreds of steps to show more than a mean; so here are pictures of which that is much."""
+    """From scratch it takes hundreds of steps to show more than a mean; so here are images of which that is much."""
     (tmp_path / "dark").mkdir()
     for number, image in enumerate(smooth_images(6, 48, 48)):
         write_image(tmp_path / "dark" / f"{number}.png", 0.3 * image)
-    task = DeepJSCCTraining([str(tmp_path / "dark")], held_back=0.0, crop=32, symbols=4)
+    task = DeepJSCCTraining([str(tmp_path / "dark")], val_fraction=0.0, crop=32, symbols=4)
     path = train(task, small(steps=40, learning_rate=0.01), tmp_path)
     codec = load_codec(path)
     assert loss_of(task, codec.network) < loss_of(task, task.build()) - 1
@@ -138,39 +138,39 @@ def test_deepjscc_trains_too(tmp_path):
     assert codec.card["title"] == "DeepJSCC at CBR 1/12"
 
 
-def test_stopped_and_continued_is_bit_identical(pictures, tmp_path):
+def test_stopped_and_continued_is_bit_identical(photo_folder, tmp_path):
     settings = small(steps=12, checkpoint_steps=3, validate_steps=6)
-    train(Breaking([str(pictures)]), settings, tmp_path / "whole")
+    train(Breaking([str(photo_folder)]), settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(Breaking([str(pictures)], stop_at=8), settings, tmp_path / "stopped")
+        train(Breaking([str(photo_folder)], stop_at=8), settings, tmp_path / "stopped")
     assert last(tmp_path / "stopped").stem == "checkpoint-00000006"
     torch.rand(3)  # the state of the global generator does not matter
-    train(Breaking([str(pictures)]), settings, tmp_path / "stopped")
+    train(Breaking([str(photo_folder)]), settings, tmp_path / "stopped")
     assert_same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "stopped"))
     assert scores_of(tmp_path / "whole") == scores_of(tmp_path / "stopped")
     names = ("whole/lsci.safetensors", "stopped/lsci.safetensors")
     assert_same(*(load_file(tmp_path / name) for name in names))
 
 
-def test_a_task_draws_nothing_from_the_global_generator(pictures):
+def test_a_task_draws_nothing_from_the_global_generator(photo_folder):
     state = torch.get_rng_state()
-    for task in (lsci(pictures), DeepJSCCTraining([str(pictures)], crop=32)):
+    for task in (lsci(photo_folder), DeepJSCCTraining([str(photo_folder)], crop=32)):
         task.prepare()
         task.batch(2, 0.0, torch.Generator().manual_seed(1))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(pictures, tmp_path):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(photo_folder, tmp_path):
     settings = small(steps=12, checkpoint_steps=4)
     with pytest.raises(RunError, match=r"at step 10 the loss is nan.*good checkpoint is kept: checkpoint-00000008"):
-        train(Breaking([str(pictures)], nan_at=9), settings, tmp_path)
+        train(Breaking([str(photo_folder)], nan_at=9), settings, tmp_path)
     assert all(tensor.isfinite().all() for tensor in tensors_of(tmp_path).values())
-    assert train(Breaking([str(pictures)]), settings, tmp_path).exists()
+    assert train(Breaking([str(photo_folder)]), settings, tmp_path).exists()
 
 
-def test_a_batch_is_what_the_task_says(pictures):
-    """SNRs over the whole range, plans within their budgets, shares of what is told wrong, varied and faded."""
-    task = lsci(pictures, drawn_layers=[1, 0, 2, 1], snr_db=(0.0, 10.0), shrunk=0.5, crop=64)
+def test_a_batch_is_what_the_task_says(photo_folder):
+    """SNRs over the whole range, plans within their budgets, shares of what is told wrong, varied and fading."""
+    task = lsci(photo_folder, drawn_layers=[1, 0, 2, 1], snr_db=(0.0, 10.0), downscale_fraction=0.5, crop=64)
     task.prepare()
     batch = task.batch(400, 0.0, torch.Generator().manual_seed(2))
     assert batch["images"].shape == (400, 3, 64, 64)
@@ -178,28 +178,28 @@ def test_a_batch_is_what_the_task_says(pictures):
     snr_db = batch["snr_db"]
     assert 0 <= snr_db.min() < 0.2 < 9.8 < snr_db.max() <= 10
     assert abs(snr_db.mean() - 5) < 4 * (100 / 12 / 400) ** 0.5
-    wrong = batch["told_db"] - snr_db
+    wrong = batch["known_snr_db"] - snr_db
     assert (wrong != 0).float().mean().item() == pytest.approx(0.25, abs=0.09)
     assert wrong[wrong != 0].std().item() == pytest.approx(2, abs=0.6)
-    assert batch["faded"].float().mean().item() == pytest.approx(0.1, abs=0.06)
+    assert batch["fading"].float().mean().item() == pytest.approx(0.1, abs=0.06)
     varied = batch["plan"].flatten(1).min(1).values != batch["plan"].flatten(1).max(1).values
     # half are drawn so; of those with the first layer alone, or with all, none varies
     assert varied.float().mean().item() == pytest.approx(0.25, abs=0.09)
     even = batch["plan"][~varied][:, 0, 0]
     assert even.unique().tolist() == [1, 3, 4]
-    straight = lsci(pictures, adaptive=0.0, misled=0.0, faded=0.0, drawn_layers=[0, 0, 1, 0])
+    straight = lsci(photo_folder, adaptive=0.0, csi_error_fraction=0.0, fading_fraction=0.0, drawn_layers=[0, 0, 1, 0])
     straight.prepare()
     batch = straight.batch(50, 0.0, torch.Generator().manual_seed(2))
-    assert torch.equal(batch["told_db"], batch["snr_db"])
-    assert not batch["faded"].any()
+    assert torch.equal(batch["known_snr_db"], batch["snr_db"])
+    assert not batch["fading"].any()
     assert (batch["plan"] == 3).all()
 
 
 @pytest.mark.parametrize("loss", [{"mse": 1.0}, {"ms_ssim": 1.0}, {"features": 0.5}, {"mse": 1.0, "features": 0.3}])
 @pytest.mark.parametrize("kind", [LSCITraining, DeepJSCCTraining])
-def test_every_loss_has_finite_gradients_from_the_start(pictures, loss, kind):
+def test_every_loss_has_finite_gradients_from_the_start(photo_folder, loss, kind):
     changes = TINY if kind is LSCITraining else {}
-    task = kind([str(pictures)], crop=112, loss=loss, **changes)
+    task = kind([str(photo_folder)], crop=112, loss=loss, **changes)
     task.prepare()
     for seed in range(2):
         with torch.random.fork_rng():
@@ -236,8 +236,8 @@ def test_the_losses_are_what_they_say():
     assert error.tolist() == pytest.approx([0.6931, 2.3979, 0.00995], rel=1e-3)  # ln 2, ln 11, ln 1.01
 
 
-def test_constellations_are_drawn_by_their_shares_and_all_are_known_after(pictures, tmp_path):
-    task = lsci(pictures, constellations={"64qam": 3.0, "qpsk": 1.0})
+def test_constellations_are_drawn_by_their_shares_and_all_are_known_after(photo_folder, tmp_path):
+    task = lsci(photo_folder, constellations={"64qam": 3.0, "qpsk": 1.0})
     path = train(task, small(steps=2), tmp_path)
     generator = torch.Generator().manual_seed(5)
     drawn = [int(task.batch(1, 0.0, generator)["constellation"]) for _ in range(200)]
@@ -251,9 +251,9 @@ def test_constellations_are_drawn_by_their_shares_and_all_are_known_after(pictur
     assert row["psnr 3 layers 10 dB on qpsk"] != row["psnr 3 layers 10 dB"]
 
 
-def test_each_step_trains_on_the_constellation_that_was_drawn(pictures):
+def test_each_step_trains_on_the_constellation_that_was_drawn(photo_folder):
     """The loss follows the draw, whatever constellation the network had before."""
-    task = lsci(pictures, constellations={"64qam": 1.0, "qpsk": 1.0})
+    task = lsci(photo_folder, constellations={"64qam": 1.0, "qpsk": 1.0})
     task.prepare()
     network = task.build()
     batch = task.batch(8, 0.0, torch.Generator().manual_seed(1))
@@ -265,16 +265,16 @@ def test_each_step_trains_on_the_constellation_that_was_drawn(pictures):
     assert found[0] != found[1]
 
 
-def test_start_from_takes_the_weights_to_another_constellation(pictures, tmp_path):
-    first = train(lsci(pictures, constellations={"analog": 1.0}), small(steps=5), tmp_path / "analog")
+def test_start_from_takes_the_weights_to_another_constellation(photo_folder, tmp_path):
+    first = train(lsci(photo_folder, constellations={"analog": 1.0}), small(steps=5), tmp_path / "analog")
     for source in (first, tmp_path / "analog"):
         out = tmp_path / f"from-{source.name}"
-        path = train(lsci(pictures), small(steps=1, learning_rate=1e-12, start_from=str(source)), out)
+        path = train(lsci(photo_folder), small(steps=1, learning_rate=1e-12, start_from=str(source)), out)
         assert load_codec(path).network.constellation == "16qam"
         old, new = load_file(first), load_file(path)
         assert all(torch.allclose(old[name].float(), new[name].float(), atol=1e-3) for name in old)
     with pytest.raises(ModelError, match="the weights belong to another network"):
-        train(lsci(pictures, widths=[6, 8, 10]), small(steps=1, start_from=str(first)), tmp_path / "wider")
+        train(lsci(photo_folder, widths=[6, 8, 10]), small(steps=1, start_from=str(first)), tmp_path / "wider")
 
 
 @pytest.mark.parametrize(
@@ -301,31 +301,31 @@ def test_start_from_takes_the_weights_to_another_constellation(pictures, tmp_pat
         ({"layers": [[4, 1], [16, 2]]}, "never grow"),
     ],
 )
-def test_arguments_that_make_no_sense(pictures, changes, message):
+def test_arguments_that_make_no_sense(photo_folder, changes, message):
     with pytest.raises(ConfigurationError, match=message):
-        lsci(pictures, **changes)
+        lsci(photo_folder, **changes)
 
 
-def test_folders_that_do_not_do(pictures, tmp_path):
+def test_folders_that_do_not_do(photo_folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no pictures in this folder"):
+    with pytest.raises(ImageError, match="no images in this folder"):
         train(lsci(tmp_path / "empty"), small(steps=1), tmp_path / "out")
-    with pytest.raises(ImageError, match="no pictures to train on"):
-        train(lsci(pictures, held_back=1.0), small(steps=1), tmp_path / "out")
-    with pytest.raises(ConfigurationError, match=r"none\.csv: cannot be read as a list of pictures"):
+    with pytest.raises(ImageError, match="no images to train on"):
+        train(lsci(photo_folder, val_fraction=1.0), small(steps=1), tmp_path / "out")
+    with pytest.raises(ConfigurationError, match=r"none\.csv: cannot be read as a list of images"):
         train(lsci(tmp_path / "none.csv"), small(steps=1), tmp_path / "out")
-    data = (pictures / "00.png").read_bytes()
+    data = (photo_folder / "00.png").read_bytes()
     (tmp_path / "empty" / "half.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError, match=r"half\.png: cannot be read"):
-        train(lsci(tmp_path / "empty", held_back=0.0), small(steps=1), tmp_path / "out")
+        train(lsci(tmp_path / "empty", val_fraction=0.0), small(steps=1), tmp_path / "out")
     assert not list((tmp_path).glob("out/*.safetensors"))
 
 
-def test_folders_and_lists_by_their_shares_and_small_pictures(pictures, tmp_path):
-    """A list names authors for the card; a picture below the crop is enlarged."""
+def test_folders_and_lists_by_their_shares_and_small_images(photo_folder, tmp_path):
+    """A list names authors for the card; an image below the crop is enlarged."""
     write_image(tmp_path / "black.png", torch.zeros(3, 20, 24))
     (tmp_path / "list.csv").write_text("file,author\nblack.png,A. Painter\n")
-    task = lsci(pictures, folders=[str(pictures), str(tmp_path / "list.csv")], shares=[1, 3], held_back=0.0)
+    task = lsci(photo_folder, folders=[str(photo_folder), str(tmp_path / "list.csv")], shares=[1, 3], val_fraction=0.0)
     task.prepare()
     images = task.batch(200, 0.0, torch.Generator().manual_seed(3))["images"]
     assert (images.amax((1, 2, 3)) == 0).float().mean().item() == pytest.approx(0.75, abs=0.12)
@@ -360,8 +360,8 @@ BLOCKED = [
 ]
 
 
-def test_it_needs_only_torch_numpy_pillow_and_safetensors(pictures):
-    arguments = {"folders": [str(pictures)], "held_back": 0.1, "crop": 32, **TINY}
+def test_it_needs_only_torch_numpy_pillow_and_safetensors(photo_folder):
+    arguments = {"folders": [str(photo_folder)], "val_fraction": 0.1, "crop": 32, **TINY}
     task = {"task": {"class_path": "semcomm.training.tasks.LSCITraining", "init_args": arguments}}
     command = [sys.executable, "-c", BARE.replace("{blocked}", repr(BLOCKED)), json.dumps(task)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

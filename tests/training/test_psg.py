@@ -91,8 +91,8 @@ def test_fields_of_an_image(tmp_path, key):
     ("change", "message"),
     [
         (lambda entry: entry.update(file_name="val2017/gone.jpg"), "gone.jpg: there is no such file"),
-        (lambda entry: entry.update(pan_seg_file_name="pan/gone.png"), "gone.png: there is no such panoptic picture"),
-        (lambda entry: entry.update(pan_seg_file_name="psg.json"), "psg.json: cannot be read as a picture"),
+        (lambda entry: entry.update(pan_seg_file_name="pan/gone.png"), "gone.png: there is no such panoptic image"),
+        (lambda entry: entry.update(pan_seg_file_name="psg.json"), "psg.json: cannot be read as an image"),
         (lambda entry: entry.update(height=21), "is 30x20, but 30x21"),
         (lambda entry: entry["segments_info"][1].update(id=8), "no pixel of segment 8"),
         (lambda entry: entry["segments_info"][1].pop("id"), "000000000000.jpg has no 'id'"),
@@ -109,7 +109,7 @@ def test_bad_images(tmp_path, change, message):
         opened(tmp_path, content)[0]
 
 
-def test_a_panoptic_picture_of_another_size(tmp_path):
+def test_a_panoptic_image_of_another_size(tmp_path):
     content = make_set(tmp_path)
     Image.new("RGB", (30, 10)).save(tmp_path / content["data"][0]["pan_seg_file_name"])
     with pytest.raises(ImageError, match=r"000000000000\.png is 30x10, but 30x20"):

@@ -45,7 +45,7 @@ def write_report(results: Results, path: str | Path) -> Path:
         policy=html.escape(_policy(plot, script)),
         style=_part("report.css"),
         data=as_script(data),
-        pictures=as_script(album),
+        gallery=as_script(album),
         plotly=plot,
         script=script,
     )
@@ -64,7 +64,7 @@ def _part(name: str) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Return a Content-Security-Policy: these scripts, styles and embedded pictures, and nothing from anywhere.
+    """Return a Content-Security-Policy: these scripts, styles and embedded images, and nothing from anywhere.
 
     Styles are free because Plotly places its own; without a network there is nothing that they could fetch.
     """

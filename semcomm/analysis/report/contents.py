@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 
 
 def contents_of(results: Results) -> dict:
-    """Return everything that the page shows, pictures apart."""
+    """Return everything that the page shows, images apart."""
     experiment = results.experiment
     main = main_axis(experiment)
     along = {x: curves(results, x, "pixels") for x in _along(results, main)}

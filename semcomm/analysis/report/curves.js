@@ -57,7 +57,7 @@ function showCurves() {
   element("curve-controls").replaceChildren(
     choice("Measure", options(data.y), state.y, (key) => { state.y = key; drawCurves(); }),
     choice("Over", options(data.x), state.x, (key) => { state.x = key; showCurves(); focusOn("curve-controls", 1); }),
-    ...channelControl((name) => { state.channel = name; drawCurves(); showPictures(); }),
+    ...channelControl((name) => { state.channel = name; drawCurves(); showGallery(); }),
     ...filterControls(curveAxes(), state.curveFilters, drawCurves),
   );
   drawCurves();
@@ -222,8 +222,8 @@ function notesOn(chosen, curves, x, y) {
   const empty = placed.filter((p) => p.mean === null && !p.infinite).length;
   const name = y.label.replace(/ \(.*\)$/, "");
   return [
-    `Means over pictures and realisations; bands are ${data.confidence} % bootstrap intervals.`,
-    placed.some(isEndless) && `▲ ${name} is infinite for every picture.`,
+    `Means over images and realisations; bands are ${data.confidence} % bootstrap intervals.`,
+    placed.some(isEndless) && `▲ ${name} is infinite for every image.`,
     partly && `${plural(partly, "infinite value")} left out of the means and counted apart.`,
     placed.some((p) => isAtZero(p, y)) && `▼ ${name} is 0, which a logarithmic axis has no place for.`,
     empty && `${plural(empty, "point")} without a value.`,

@@ -1,41 +1,41 @@
-// The pictures: the original beside what each transceiver made of it, over the main axis at a slider.
+// The images: the original beside what each transceiver made of it, over the main axis at a slider.
 
-const MOST_PICTURES = 8;
+const MOST_RECONSTRUCTIONS = 8;
 let gallery = []; // what is on show, for the enlarged view: {title, source, alt, pairs}
 
 const slider = axes.get(data.main);
 const sliderValues = slider?.values ?? [null];
-const pictureAxes = data.axes.filter((axis) => axis.values.length > 1 && axis.key !== data.main).map((axis) => axis.key);
+const galleryAxes = data.axes.filter((axis) => axis.values.length > 1 && axis.key !== data.main).map((axis) => axis.key);
 
 function chosenReceptions() {
   return album.images[state.image].received.filter(({ point: n }) => {
     const point = data.points[n];
     const value = point.parameters[data.main] ?? null;
     const here = value === null || value === sliderValues[state.at];
-    return here && point.channel === state.channel && passes(point, pictureAxes, state.pictureFilters);
+    return here && point.channel === state.channel && passes(point, galleryAxes, state.galleryFilters);
   });
 }
 
-function showPictures() {
+function showGallery() {
   const notes = [];
   if (!album.images.length) {
-    element("picture-notes").textContent = "No reconstruction is on disk: the experiment's keep says how many stay.";
+    element("gallery-notes").textContent = "No reconstruction is on disk: the experiment's keep says how many stay.";
     return;
   }
-  thinOut(pictureAxes, state.pictureFilters, () => chosenReceptions().length, MOST_PICTURES);
+  thinOut(galleryAxes, state.galleryFilters, () => chosenReceptions().length, MOST_RECONSTRUCTIONS);
   const images = album.images.map((image, n) => [String(n), image.name]);
-  element("picture-controls").replaceChildren(
-    choice("Picture", images, String(state.image), (n) => { state.image = Number(n); drawPictures(); }),
-    ...channelControl((name) => { state.channel = name; showCurves(); drawPictures(); }),
-    ...filterControls(pictureAxes, state.pictureFilters, drawPictures),
+  element("gallery-controls").replaceChildren(
+    choice("Image", images, String(state.image), (n) => { state.image = Number(n); drawGallery(); }),
+    ...channelControl((name) => { state.channel = name; showCurves(); drawGallery(); }),
+    ...filterControls(galleryAxes, state.galleryFilters, drawGallery),
     ...(sliderValues.length > 1 ? [sliderControl()] : []),
   );
-  notes.push(`Display copies: WebP at quality ${album.quality}, at most ${album.longestSide} pixels. Scores are of the exact pictures.`);
+  notes.push(`Display copies: WebP at quality ${album.quality}, at most ${album.longestSide} pixels. Scores are of the exact images.`);
   if (data.counts.realisations > 1) notes.push(`The first of ${data.counts.realisations} realisations.`);
-  if (album.notKept) notes.push(`Reconstructions of ${plural(album.notKept, "further picture")} were not kept on disk.`);
-  if (album.leftOut) notes.push(`${plural(album.leftOut, "picture")} left out, so that this page stays small enough to open.`);
-  element("picture-notes").textContent = notes.join(" ");
-  drawPictures();
+  if (album.notKept) notes.push(`Reconstructions of ${plural(album.notKept, "further image")} were not kept on disk.`);
+  if (album.leftOut) notes.push(`${plural(album.leftOut, "image")} left out, so that this page stays small enough to open.`);
+  element("gallery-notes").textContent = notes.join(" ");
+  drawGallery();
 }
 
 function sliderControl() {
@@ -49,17 +49,17 @@ function sliderControl() {
   input.addEventListener("input", () => {
     state.at = Number(input.value);
     tell();
-    drawPictures();
+    drawGallery();
   });
   tell();
   return make("label", { className: "wide" }, make("span", {}, `${slider.label}: `, shown), input);
 }
 
-function drawPictures() {
+function drawGallery() {
   const image = album.images[state.image];
   const original = {
     title: "Original", source: album.sources[image.original], alt: `${image.name}, original`, failed: [],
-    pairs: [["Picture", image.name], ["Size", image.size]],
+    pairs: [["Image", image.name], ["Size", image.size]],
     missing: image.fault ?? "not here",
   };
   const receptions = chosenReceptions();
@@ -79,7 +79,7 @@ function drawPictures() {
       missing: "not on disk or left out",
     };
   })];
-  element("pictures").replaceChildren(...gallery.map(card));
+  element("gallery").replaceChildren(...gallery.map(card));
 }
 
 function card(entry, n) {
@@ -88,7 +88,7 @@ function card(entry, n) {
   definition(facts, entry.pairs);
   caption.append(facts);
   if (!entry.source) return make("figure", {}, make("div", { className: "absent" }, entry.missing), caption);
-  const button = make("button", { type: "button", "aria-label": `Enlarge: ${entry.alt}` }, picture(make("img"), entry));
+  const button = make("button", { type: "button", "aria-label": `Enlarge: ${entry.alt}` }, shownImage(make("img"), entry));
   button.addEventListener("click", () => enlarge(n));
   return make("figure", {}, button, caption);
 }
@@ -104,9 +104,9 @@ function heading(entry) {
   return name;
 }
 
-function picture(img, entry) {
+function shownImage(img, entry) {
   img.decoding = "sync"; // so that a moving slider does not flicker
-  img.onload = () => img.classList.toggle("small", img.naturalWidth < 200); // show the pixels of tiny pictures
+  img.onload = () => img.classList.toggle("small", img.naturalWidth < 200); // show the pixels of tiny images
   img.alt = entry.alt;
   img.src = entry.source;
   return img;
@@ -118,7 +118,7 @@ function enlarge(n) {
   enlargedAt = n;
   const entry = gallery[n];
   element("enlarged-title").textContent = [entry.title, ...entry.failed].join(", ");
-  picture(element("enlarged-picture"), entry);
+  shownImage(element("enlarged-image"), entry);
   definition(element("enlarged-facts"), entry.pairs);
   if (!element("enlarged").open) element("enlarged").showModal();
 }

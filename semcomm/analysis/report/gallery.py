@@ -1,4 +1,4 @@
-"""The pictures of the report: copies for the eye, small enough that the page stays one file."""
+"""The images of the report: copies for the eye, small enough that the page stays one file."""
 
 import base64
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from semcomm.analysis.figures import label_of
 from semcomm.analysis.report.contents import Key, facts_of, key_of_point, number, parameters_of, texts_of
 from semcomm.errors import ImageError
 from semcomm.images import content_hash, to_bytes
-from semcomm.runs.image_store import Pictures
+from semcomm.runs.image_store import ImageStore
 from semcomm.runs.results import Results, label
 from semcomm.runs.store import StoredImage
 
 LONGEST_SIDE = 512
 QUALITY = 85
 BUDGET = 24 * 2**20
-"""Characters of embedded pictures, all together."""
+"""Characters of embedded images, all together."""
 
 
 class Album:
-    """Embedded pictures by the hash of the exact ones, up to a budget; after the first left out, so are all others.
+    """Embedded images by the hash of the exact ones, up to a budget; after the first left out, so are all others.
 
     Args:
         budget: in characters.
@@ -35,7 +35,7 @@ class Album:
         self.left_out: set[str] = set()
 
     def add(self, key: str, load: Callable[[], Tensor | None]) -> bool:
-        """Embed a picture, if there is one and the budget allows it; say whether it is in."""
+        """Embed an image, if there is one and the budget allows it; say whether it is in."""
         if key in self.sources or (not self.left_out and (image := load()) is not None and self._fits(key, image)):
             return True
         if self.left_out:
@@ -53,14 +53,14 @@ class Album:
 
 
 def album_of(results: Results, data: dict) -> dict:
-    """Return the pictures that are on disk, and what the page says of each.
+    """Return the images that are on disk, and what the page says of each.
 
     Args:
         results: of a run.
-        data: what `contents_of` made of them; pictures name their points by their number in it.
+        data: what `contents_of` made of them; images name their points by their number in it.
     """
     experiment = results.experiment
-    album, kept = Album(BUDGET), Pictures(results.folder)
+    album, kept = Album(BUDGET), ImageStore(results.folder)
     numbers = {key_of_point(p["transceiver"], p["channel"], p["parameters"]): n for n, p in enumerate(data["points"])}
     hashes, texts = _hashes(results), texts_of(results)
     captions: dict[str, list[dict]] = {name: [] for name in results.images}
@@ -106,13 +106,13 @@ def album_of(results: Results, data: dict) -> dict:
 
 
 def webp(image: Tensor) -> str:
-    """Return a picture [3, H, W] as a data URL, scaled down where it is large."""
+    """Return an image [3, H, W] as a data URL, scaled down where it is large."""
     from PIL import Image
 
-    picture = Image.fromarray(to_bytes(image))
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    pil = Image.fromarray(to_bytes(image))
+    pil.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    picture.save(buffer, format="WEBP", quality=QUALITY)
+    pil.save(buffer, format="WEBP", quality=QUALITY)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -128,7 +128,7 @@ def _hashes(results: Results) -> dict[Key, str]:
 
 
 def _original(results: Results, stored: StoredImage, album: Album) -> tuple[str | None, str | None]:
-    """Embed the picture that was sent; return its key, or why there is none."""
+    """Embed the image that was sent; return its key, or why there is none."""
     try:
         image = results.experiment.images.load(Path(stored.path))
     except ImageError as error:

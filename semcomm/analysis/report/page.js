@@ -2,7 +2,7 @@
 
 const element = (id) => document.getElementById(id);
 const data = JSON.parse(element("data").textContent);
-const album = JSON.parse(element("pictures-data").textContent);
+const album = JSON.parse(element("gallery-data").textContent);
 const axes = new Map(data.axes.map((axis) => [axis.key, axis]));
 const ALL = "";
 
@@ -14,7 +14,7 @@ const state = {
   at: Math.floor((axes.get(data.main)?.values.length ?? 1) / 2), // on the slider
   hidden: new Set(), // names of curves
   curveFilters: new Map(), // axis -> index of its value, or ALL
-  pictureFilters: new Map(),
+  galleryFilters: new Map(),
 };
 
 function make(tag, properties = {}, ...children) {
@@ -49,7 +49,7 @@ function choice(name, options, selected, onChange) {
   return make("label", {}, name, select);
 }
 
-// A control for each swept parameter that would otherwise give several curves or pictures.
+// A control for each swept parameter that would otherwise give several curves or images.
 function filterControls(names, filters, onChange) {
   return names.map((name) => {
     const axis = axes.get(name);

@@ -3,7 +3,7 @@
 function showHead() {
   const { counts } = data;
   const parts = ["transceivers", "channels", "images", "realisations"].map((key) => {
-    return plural(counts[key], key === "images" ? "picture" : key.slice(0, -1));
+    return plural(counts[key], key === "images" ? "image" : key.slice(0, -1));
   });
   element("summary").textContent = parts.join(" · ");
   if (counts.rows < counts.planned) {
@@ -19,7 +19,7 @@ function showHead() {
 
 showHead();
 showCurves();
-showPictures();
+showGallery();
 showTable();
 listenEnlarged();
 element("download").addEventListener("click", download);

@@ -40,7 +40,7 @@ function showTable() {
   }));
   const rows = sortedPoints().map((point) => make("tr", {}, ...columns.map((column) => cell(column, point))));
   element("table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
-  const means = `Means with ${data.confidence} % intervals over pictures and realisations`;
+  const means = `Means with ${data.confidence} % intervals over images and realisations`;
   element("table-notes").textContent = `${means}; infinite values are left out of them and counted as “× ∞”.`;
 }
 

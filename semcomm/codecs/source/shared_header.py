@@ -17,7 +17,7 @@ def without_header(stream: bytes, level: int) -> bytes:
 def with_header(payload: bytes, template: bytes) -> bytes:
     """Return `payload` as a file, behind the header of `template`, another file of that size and quality.
 
-    Two lengths are put right: that of the `mdat` box, and that of the one item in it, in the `iloc` box (14496-12, 8.11.3).
+    Two lengths are put right: that of the `mdat` box, and in the `iloc` box (8.11.3) that of the one item in it.
     """
     start = _media(template)
     media = payload[1:]

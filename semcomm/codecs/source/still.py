@@ -220,7 +220,7 @@ class AVIF(_Contained):
 class HEIF(_Contained):
     """HEIF: HEVC intra (ISO/IEC 23008-2) by x265 and libde265 through libheif, as pillow-heif brings it.
 
-    This is what BPG is: HEVC intra pictures by x265 in a leaner container. BPG itself is not packaged for Python, so
+    This is what BPG is: HEVC intra images by x265 in a leaner container. BPG itself is not packaged for Python, so
     the name says HEIF; its container and headers take about 380 bytes, which `header: shared` leaves out.
 
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR (libheif's default, `ssim`, is 0.2 dB worse in it), preset

@@ -1,4 +1,4 @@
-"""Training the embedded generator's autoencoder: pictures squeezed into latents, and back."""
+"""Training the embedded generator's autoencoder: images squeezed into latents, and back."""
 
 import hashlib
 import json
@@ -13,40 +13,40 @@ from semcomm.errors import ModelError
 from semcomm.models.encoder import Encoder, load_encoder, squash
 from semcomm.models.generator.autoencoder import SIZE, STRIDE, AutoencoderNetwork, patches
 from semcomm.training import augment
-from semcomm.training.data import Pictures, class_folders, listed, share_of
+from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.task import Task
 from semcomm.training.tasks.generator_checks import similarity
 
 CACHE_SIZE = 192
-"""Side in pixels at which pictures are kept for training."""
+"""Side in pixels at which images are kept for training."""
 SPARED = 4
-"""The projection is fitted to one picture of so many."""
+"""The projection is fitted to one image of so many."""
 
 
 class Autoencoding(Task):
-    """The embedded generator's autoencoder: a projection of patches, and a decoder trained to give pictures back.
+    """The embedded generator's autoencoder: a projection of patches, and a decoder trained to give images back.
 
     The loss is the mean absolute error, plus `structure` times 1 - SSIM of the luma, plus `features` times the squared
     distance between unit features of the embedded encoder, in the manner of LPIPS (Zhang et al. 2018).
 
     Args:
-        class_folder: a folder with a folder of pictures for each class.
-        photo_list: a CSV file beside further pictures, with the column `file`.
+        class_folder: a folder with a folder of images for each class.
+        photo_list: a CSV file beside further images, with the column `file`.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
-        held_back: share of the pictures that is kept for validation, by the hash of their names.
+        val_fraction: share of the images that is kept for validation, by the hash of their names.
         width: channels of the decoder at an eighth of the sides.
         depth: residual blocks there.
-        crop: side of the training pictures.
-        smallest_crop: least share of a picture's area that a random crop has.
+        crop: side of the training images.
+        smallest_crop: least share of an image's area that a random crop has.
         noise: standard deviation of the Gaussian noise on the latents, whose own is 1: it makes near latents give
-            near pictures.
+            near images.
         structure: weight of 1 - SSIM.
         features: weight of the distance between features.
-        compared: share of the pictures of a step whose features are compared, which costs more than all else.
+        compared: share of the images of a step whose features are compared, which costs more than all else.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Autoencoding(Task):
         photo_list: str | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
-        held_back: float = 0.05,
+        val_fraction: float = 0.05,
         width: int = 64,
         depth: int = 3,
         crop: int = 64,
@@ -68,7 +68,7 @@ class Autoencoding(Task):
         self.photo_list = photo_list
         self.attribution = attribution or []
         self.licence = licence
-        self.held_back = held_back
+        self.val_fraction = val_fraction
         self.width = width
         self.depth = depth
         self.crop = crop
@@ -79,7 +79,7 @@ class Autoencoding(Task):
         self.compared = compared
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
-        """Find, split and read the pictures."""
+        """Find, split and read the images."""
         found = class_folders(self.class_folder)
         self.authors: list[str] = []
         if self.photo_list is not None:
@@ -87,25 +87,25 @@ class Autoencoding(Task):
             found += [(path, "") for path, _ in photographs]
             self.authors = sorted({row["author"] for row in rows if row.get("author")}, key=str.casefold)
         named = [(path, f"{label}/{path.name}") for path, label in found]
-        self.train = Pictures([p for p, name in named if share_of(name) >= self.held_back], CACHE_SIZE)
-        self.validation = Pictures([p for p, name in named if share_of(name) < self.held_back], SIZE)
+        self.train = ImageCollection([p for p, name in named if share_of(name) >= self.val_fraction], CACHE_SIZE)
+        self.validation = ImageCollection([p for p, name in named if share_of(name) < self.val_fraction], SIZE)
         self.train.read(report)
         self.validation.read(report)
         self.encoder = load_encoder()
 
     def fingerprint(self) -> str:
-        """Return a hash of the names of all pictures, and of the encoder's weights."""
+        """Return a hash of the names of all images, and of the encoder's weights."""
         names = [[path.name for path in part.paths] for part in (self.train, self.validation)]
         return hashlib.sha256(json.dumps([names, self.encoder.hash]).encode()).hexdigest()
 
     def build(self) -> AutoencoderNetwork:
-        """Return the network, its projection fitted to patches of the training pictures."""
+        """Return the network, its projection fitted to patches of the training images."""
         network = AutoencoderNetwork(self.width, self.depth)
         network.fit(*self._statistics())
         return network
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean [192] and covariance [192, 192] of the patches of every `SPARED`th picture."""
+        """Return mean [192] and covariance [192, 192] of the patches of every `SPARED`th image."""
         count, total, products = 0, 0.0, 0.0
         for index in range(0, len(self.train), SPARED):
             found = patches(_resized(self.train[index][None]))[0].flatten(1).double()
@@ -136,7 +136,7 @@ class Autoencoding(Task):
 
     @torch.no_grad()
     def validate(self, module: AutoencoderNetwork) -> dict[str, float]:
-        """Return PSNR in dB, SSIM of the luma and the encoder's cosine on held-back pictures; and of their latents."""
+        """Return PSNR in dB, SSIM of the luma and the encoder's cosine on held-back images; and of their latents."""
         device = next(module.parameters()).device
         scores = {"psnr": [], "ssim": [], "cosine": []}
         latents = []
@@ -170,15 +170,15 @@ class Autoencoding(Task):
             "name": "generator_autoencoder",
             "title": "Autoencoder of the embedded generator",
             "purpose": (
-                f"The four principal components of each {STRIDE}x{STRIDE} patch: a picture of {SIZE}x{SIZE} pixels "
+                f"The four principal components of each {STRIDE}x{STRIDE} patch: an image of {SIZE}x{SIZE} pixels "
                 f"becomes a latent [4, {SIZE // STRIDE}, {SIZE // STRIDE}] of variance 1; and a residual network that "
-                "makes pictures of them. Small, for trying the generative "
+                "makes images of them. Small, for trying the generative "
                 "transceivers without a download; it is no match for Stable Diffusion's."
             ),
             "licence": self.licence,
             "network": {"width": self.width, "depth": self.depth},
             "parameters": sum(p.numel() for p in module.parameters()),
-            "pictures": {"training": len(self.train), "validation": len(self.validation)},
+            "images": {"training": len(self.train), "validation": len(self.validation)},
             "encoder": self.encoder.hash,
             "data": list(self.attribution),
             "authors": self.authors,

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.encoder import SIZE, Encoder, EncoderNetwork, squash
 from semcomm.training import augment
-from semcomm.training.data import Pictures, class_folders, listed, share_of
+from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.task import Task
 from semcomm.training.tasks.encoder_checks import stability
 
 CACHE_SIZE = 192
-"""Side in pixels at which pictures are kept for training: room for a crop of half the area at full resolution."""
+"""Side in pixels at which images are kept for training: room for a crop of half the area at full resolution."""
 JUDGED_PER_CLASS = 30
-"""Pictures of each unseen class in a validation."""
+"""Images of each unseen class in a validation."""
 
 
 class CosineClassifier(nn.Module):
@@ -42,29 +42,29 @@ class CosineClassifier(nn.Module):
 
 
 class ImageClassification(Task):
-    """The embedded image encoder, trained to classify pictures, with some classes held out to judge it by.
+    """The embedded image encoder, trained to classify images, with some classes held out to judge it by.
 
     Args:
-        class_folder: a folder with a folder of pictures for each class.
-        photo_list: a CSV file beside further pictures, with the columns `file` and `label_column`.
+        class_folder: a folder with a folder of images for each class.
+        photo_list: a CSV file beside further images, with the columns `file` and `label_column`.
         label_column: where `photo_list` has the class.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
         unseen_classes: classes of `class_folder` that are left out of training and judge it: those whose names have
             the smallest SHA-256.
-        most_per_class: pictures of a class that are used, those first by the hash of their names.
-        held_back: share of the pictures of the other classes that is kept for validation, by the hash of their names.
+        most_per_class: images of a class that are used, those first by the hash of their names.
+        val_fraction: share of the images of the other classes that is kept for validation, by the hash of their names.
         widths: channels of the network's stages.
         depths: residual blocks of the network's stages.
         dimensions: length of the embedding.
-        early_size: side of the training pictures in the first part; smaller is faster.
+        early_size: side of the training images in the first part; smaller is faster.
         early_share: how long that part is, as a share of the training.
-        smallest_crop: least share of a picture's area that a random crop has.
+        smallest_crop: least share of an image's area that a random crop has.
         scale: factor of the cosines before the softmax.
         smoothing: label smoothing.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ImageClassification(Task):
         licence: str | None = None,
         unseen_classes: int = 20,
         most_per_class: int = 120,
-        held_back: float = 0.05,
+        val_fraction: float = 0.05,
         widths: tuple[int, ...] = (48, 96, 256),
         depths: tuple[int, ...] = (1, 2, 3),
         dimensions: int = 256,
@@ -92,7 +92,7 @@ class ImageClassification(Task):
         self.licence = licence
         self.unseen_classes = unseen_classes
         self.most_per_class = most_per_class
-        self.held_back = held_back
+        self.val_fraction = val_fraction
         self.widths = widths
         self.depths = depths
         self.dimensions = dimensions
@@ -109,7 +109,7 @@ class ImageClassification(Task):
             )
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
-        """Find, split and read the pictures."""
+        """Find, split and read the images."""
         found = _fewest(class_folders(self.class_folder), self.most_per_class)
         names = sorted({label for _, label in found}, key=share_of)
         if len(names) < self.unseen_classes + 2:
@@ -120,24 +120,24 @@ class ImageClassification(Task):
         self.unseen = sorted(names[: self.unseen_classes])
         unseen = _fewest([(path, label) for path, label in found if label in self.unseen], JUDGED_PER_CLASS)
         seen = [(path, label) for path, label in found if label not in self.unseen]
-        train = [(p, label) for p, label in seen if share_of(f"{label}/{p.name}") >= self.held_back]
+        train = [(p, label) for p, label in seen if share_of(f"{label}/{p.name}") >= self.val_fraction]
         self.authors: list[str] = []
         if self.photo_list is not None:
             photographs, rows = listed(self.photo_list, self.label_column)
             train += [(path, f"{self.label_column} {label}") for path, label in photographs]
             self.authors = sorted({row["author"] for row in rows if row.get("author")}, key=str.casefold)
-        validation = [(p, label) for p, label in seen if share_of(f"{label}/{p.name}") < self.held_back]
+        validation = [(p, label) for p, label in seen if share_of(f"{label}/{p.name}") < self.val_fraction]
         self.classes = sorted({label for _, label in train})
         self.train = _Labelled(train, self.classes)
         self.validation = _Labelled([v for v in validation if v[1] in self.classes], self.classes)
         self.judged = _Labelled(unseen, self.unseen)
         for part in (self.train, self.validation, self.judged):
             if part.labels:
-                part.pictures.read(report)
+                part.images.read(report)
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and labels of all pictures."""
-        parts = [[(p.name, part.labels[i]) for i, p in enumerate(part.pictures.paths)] for part in self._parts()]
+        """Return a hash of the names and labels of all images."""
+        parts = [[(p.name, part.labels[i]) for i, p in enumerate(part.images.paths)] for part in self._parts()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _parts(self) -> tuple["_Labelled", ...]:
@@ -152,7 +152,7 @@ class ImageClassification(Task):
         """Return `images` [size, 3, S, S], cut and damaged at random, and their `labels` [size]."""
         side = self.early_size if progress < self.early_share else SIZE
         index = torch.randint(len(self.train.labels), (size,), generator=generator).tolist()
-        crops = [augment.random_crop(self.train.pictures[i], side, self.smallest_crop, generator) for i in index]
+        crops = [augment.random_crop(self.train.images[i], side, self.smallest_crop, generator) for i in index]
         images = augment.mirror(torch.stack(crops), generator)
         images = augment.rotate(images, 15, 0.3, generator)
         images = augment.colour_jitter(images, 0.4, generator)
@@ -171,14 +171,14 @@ class ImageClassification(Task):
 
     @torch.no_grad()
     def validate(self, module: CosineClassifier) -> dict[str, float]:
-        """Return the accuracy on held-back pictures and the AUC of pairs of the unseen classes."""
+        """Return the accuracy on held-back images and the AUC of pairs of the unseen classes."""
         scores = {}
         if self.validation.labels:
-            logits = torch.cat([module(x) for x in _batches(self.validation.pictures, module)]).cpu()
+            logits = torch.cat([module(x) for x in _batches(self.validation.images, module)]).cpu()
             right = logits.argmax(1) == torch.tensor(self.validation.labels)
             scores["accuracy"] = right.float().mean().item()
         if self.judged.labels:
-            embeddings = [module.encoder(images) for images in _batches(self.judged.pictures, module)]
+            embeddings = [module.encoder(images) for images in _batches(self.judged.images, module)]
             scores["auc_unseen"] = pair_auc(torch.cat(embeddings).float().cpu(), torch.tensor(self.judged.labels))
         return scores
 
@@ -201,15 +201,15 @@ class ImageClassification(Task):
             "name": "encoder",
             "title": "Embedded image encoder",
             "purpose": (
-                f"A residual network that turns a picture, squashed to {SIZE}x{SIZE}, into a unit vector of "
-                f"{self.dimensions} numbers; the cosine of two says how alike the pictures look. Trained as a cosine "
-                f"classifier of {len(self.classes)} classes on {len(self.train.labels)} pictures. For trying and "
-                "testing; a model trained on millions of pictures judges far better."
+                f"A residual network that turns an image, squashed to {SIZE}x{SIZE}, into a unit vector of "
+                f"{self.dimensions} numbers; the cosine of two says how alike the images look. Trained as a cosine "
+                f"classifier of {len(self.classes)} classes on {len(self.train.labels)} images. For trying and "
+                "testing; a model trained on millions of images judges far better."
             ),
             "licence": self.licence,
             "network": network,
             "parameters": sum(p.numel() for p in module.encoder.parameters()),
-            "pictures": {
+            "images": {
                 "training": len(self.train.labels),
                 "validation": len(self.validation.labels),
                 "unseen classes": len(self.judged.labels),
@@ -227,16 +227,16 @@ class ImageClassification(Task):
 
 
 class _Labelled:
-    """Pictures with the index of their class."""
+    """Images with the index of their class."""
 
     def __init__(self, found: Sequence[tuple[Any, str]], classes: Sequence[str]) -> None:
         numbers = {label: number for number, label in enumerate(classes)}
-        self.pictures = Pictures([path for path, _ in found], CACHE_SIZE)
+        self.images = ImageCollection([path for path, _ in found], CACHE_SIZE)
         self.labels = [numbers[label] for _, label in found]
 
 
 def _fewest(found: Sequence[tuple[Any, str]], most: int) -> list[tuple[Any, str]]:
-    """Return at most `most` pictures of each class, chosen by the hash of their names, in order."""
+    """Return at most `most` images of each class, chosen by the hash of their names, in order."""
     by_class = defaultdict(list)
     for path, label in found:
         by_class[label].append(path)
@@ -244,15 +244,15 @@ def _fewest(found: Sequence[tuple[Any, str]], most: int) -> list[tuple[Any, str]
     return [(path, label) for path, label in found if path in kept]
 
 
-def _batches(pictures: Pictures, module: nn.Module, size: int = 64):
+def _batches(images: ImageCollection, module: nn.Module, size: int = 64):
     device = next(module.parameters()).device
-    for start in range(0, len(pictures), size):
-        part = torch.stack([pictures[i] for i in range(start, min(start + size, len(pictures)))])
+    for start in range(0, len(images), size):
+        part = torch.stack([images[i] for i in range(start, min(start + size, len(images)))])
         yield squash(part.to(device).float() / 255, SIZE)
 
 
 def pair_auc(embeddings: Tensor, labels: Tensor) -> float:
-    """Return the probability that two pictures of one class are more alike than two of different classes.
+    """Return the probability that two images of one class are more alike than two of different classes.
 
     Args:
         embeddings: [N, d], of any length; compared by their cosine.

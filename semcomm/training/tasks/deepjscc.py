@@ -24,15 +24,17 @@ class DeepJSCCTraining(JSCCTask):
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
-        held_back: float = 0.04,
+        val_fraction: float = 0.04,
         crop: int = 128,
-        shrunk: float = 0.25,
+        downscale_fraction: float = 0.25,
         snr_db: tuple[float, ...] = (-2.0, 20.0),
         loss: dict[str, float] | None = None,
         name: str = "deepjscc",
         symbols: int = 8,
     ) -> None:
-        super().__init__(folders, shares, attribution, licence, held_back, crop, shrunk, snr_db, loss, name)
+        super().__init__(
+            folders, shares, attribution, licence, val_fraction, crop, downscale_fraction, snr_db, loss, name
+        )
         self.symbols = symbols
 
     def build(self) -> DeepJSCCNetwork:

@@ -1,4 +1,4 @@
-"""Training the embedded generator's denoiser, on latents of pictures with a class each."""
+"""Training the embedded generator's denoiser, on latents of images with a class each."""
 
 import hashlib
 import json
@@ -20,33 +20,33 @@ from semcomm.models.generator.autoencoder import SIZE
 from semcomm.models.generator.denoiser import DenoiserNetwork, mixed, velocity
 from semcomm.models.generator.files import Loaded, read_autoencoder
 from semcomm.models.generator.generator import Generator, nearest
-from semcomm.training.data import Pictures, class_folders, listed, share_of
+from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.task import Task
 from semcomm.training.tasks.generator_checks import worth
 
 AVERAGED = 24
-"""Pictures of a class whose embeddings make its mean."""
+"""Images of a class whose embeddings make its mean."""
 ANGLES = 8
 """Noise levels at which every held-back latent is judged."""
 
 
 class LatentDenoising(Task):
-    """The embedded generator's denoiser, and the mean embedding of each class, by which pictures get their captions.
+    """The embedded generator's denoiser, and the mean embedding of each class, by which images get their captions.
 
-    The pictures are encoded once, before the first step, as they are and mirrored. A picture of `photo_list` has the
+    The images are encoded once, before the first step, as they are and mirrored. An image of `photo_list` has the
     class whose mean is nearest, as a caption of it would say.
 
     Args:
-        class_folder: a folder with a folder of pictures for each class.
+        class_folder: a folder with a folder of images for each class.
         autoencoder: file of the trained autoencoder; none takes the one that comes with semcomm.
-        photo_list: a CSV file beside further pictures, with the column `file`.
+        photo_list: a CSV file beside further images, with the column `file`.
         latent_folder: where latents and embeddings are kept, so that a run that was stopped goes on at once; none
             keeps them in memory only.
         words: what a class is called in captions, by the name of its folder, where that is not the name itself.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
-        held_back: share of the pictures that is kept for validation, by the hash of their names.
-        most_per_class: pictures of a class that are trained on, those first by the hash of their names.
+        val_fraction: share of the images that is kept for validation, by the hash of their names.
+        most_per_class: images of a class that are trained on, those first by the hash of their names.
         width: channels of the network at the latents' resolution.
         inner: channels at half of it.
         depth: residual blocks at that resolution, before and after.
@@ -55,7 +55,7 @@ class LatentDenoising(Task):
         unconditional: share of the training without a class, for classifier-free guidance (Ho and Salimans 2022).
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset(
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset(
         {"class_folder", "autoencoder", "photo_list", "latent_folder", "attribution", "licence"}
     )
 
@@ -68,7 +68,7 @@ class LatentDenoising(Task):
         words: dict[str, str] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
-        held_back: float = 0.05,
+        val_fraction: float = 0.05,
         most_per_class: int = 120,
         width: int = 48,
         inner: int = 96,
@@ -84,7 +84,7 @@ class LatentDenoising(Task):
         self.words = words or {}
         self.attribution = attribution or []
         self.licence = licence
-        self.held_back = held_back
+        self.val_fraction = val_fraction
         self.most_per_class = most_per_class
         self.sizes = {
             "width": width,
@@ -96,7 +96,7 @@ class LatentDenoising(Task):
         self.unconditional = unconditional
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
-        """Find, split, read and encode the pictures, and have the mean embedding of each class."""
+        """Find, split, read and encode the images, and have the mean embedding of each class."""
         found = class_folders(self.class_folder)
         self.classes = sorted({label for _, label in found})
         numbers = {label: number for number, label in enumerate(self.classes)}
@@ -117,47 +117,47 @@ class LatentDenoising(Task):
         self.encoder = load_encoder()
         self.latents, self.labels = {}, {}
         for part, paths in self.paths.items():
-            pictures = Pictures(paths, SIZE)
+            collection = ImageCollection(paths, SIZE)
             classes = torch.tensor(known[part])
             if part == "train":
                 shown = _first_of_each(classes, AVERAGED)
-                self.class_means = class_means(self._embeddings(pictures, shown), classes[shown], len(self.classes))
+                self.class_means = class_means(self._embeddings(collection, shown), classes[shown], len(self.classes))
             rest = torch.arange(len(classes), len(paths))
-            self.labels[part] = torch.cat([classes, nearest(self._embeddings(pictures, rest), self.class_means)]) + 1
-            self.latents[part] = self._latents(pictures)
+            self.labels[part] = torch.cat([classes, nearest(self._embeddings(collection, rest), self.class_means)]) + 1
+            self.latents[part] = self._latents(collection)
             if part == "validation":
-                guessed = nearest(self._embeddings(pictures, torch.arange(len(classes))), self.class_means)
+                guessed = nearest(self._embeddings(collection, torch.arange(len(classes))), self.class_means)
                 self.caption_accuracy = (guessed == classes).float().mean().item()
             if report:
-                report(f"{len(pictures)} pictures encoded")
+                report(f"{len(collection)} images encoded")
 
     def _part(self, label: str, path: Path) -> str:
-        return "validation" if share_of(f"{label}/{path.name}") < self.held_back else "train"
+        return "validation" if share_of(f"{label}/{path.name}") < self.val_fraction else "train"
 
-    def _embeddings(self, pictures: Pictures, index: Tensor) -> Tensor:
-        """Return the embeddings [n, d] of some pictures."""
+    def _embeddings(self, collection: ImageCollection, index: Tensor) -> Tensor:
+        """Return the embeddings [n, d] of some images."""
         chosen = index.tolist()
-        names = [_name(pictures.paths[i]) for i in chosen]
+        names = [_name(collection.paths[i]) for i in chosen]
 
         def compute() -> Tensor:
-            parts = [self.encoder.embed(_images(pictures, rows)) for rows in _runs(chosen)]
+            parts = [self.encoder.embed(_images(collection, rows)) for rows in _runs(chosen)]
             return torch.cat(parts) if parts else torch.zeros(0, self.encoder.dimensions)
 
         return self._kept({"embeddings": names, "encoder": self.encoder.hash}, compute)
 
-    def _latents(self, pictures: Pictures) -> Tensor:
-        """Return the latents [2, N, 4, h, w] of all pictures and of their mirror images."""
+    def _latents(self, collection: ImageCollection) -> Tensor:
+        """Return the latents [2, N, 4, h, w] of all images and of their mirror images."""
 
         @torch.no_grad()
         def compute() -> Tensor:
             found = []
-            for rows in _runs(range(len(pictures))):
-                images = _images(pictures, rows)
+            for rows in _runs(range(len(collection))):
+                images = _images(collection, rows)
                 found.append(torch.stack([self.first_stage.network.encode(x) for x in (images, images.flip(3))]))
             return torch.cat(found, dim=1).contiguous()
 
         return self._kept(
-            {"latents": [_name(p) for p in pictures.paths], "by": self.first_stage.network.latent_space()}, compute
+            {"latents": [_name(p) for p in collection.paths], "by": self.first_stage.network.latent_space()}, compute
         )
 
     def _kept(self, key: dict[str, Any], compute: Callable[[], Tensor]) -> Tensor:
@@ -166,7 +166,7 @@ class LatentDenoising(Task):
         return load(Memo(Path(self.latent_folder)).get(key, lambda: save({"values": compute()})))["values"]
 
     def fingerprint(self) -> str:
-        """Return a hash of the names and classes of all pictures, and of the weights that read them."""
+        """Return a hash of the names and classes of all images, and of the weights that read them."""
         names = {part: [path.name for path in paths] for part, paths in self.paths.items()}
         labels = {part: values.tolist() for part, values in self.labels.items()}
         facts = [names, labels, self.first_stage.network.latent_space(), self.encoder.hash]
@@ -195,7 +195,7 @@ class LatentDenoising(Task):
 
     @torch.no_grad()
     def validate(self, module: DenoiserNetwork) -> dict[str, float]:
-        """Return the error on held-back pictures, with their class and without, and the share of right captions."""
+        """Return the error on held-back images, with their class and without, and the share of right captions."""
         device = next(module.parameters()).device
         latents, classes = (x.to(device) for x in (self.latents["validation"][0], self.labels["validation"]))
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
@@ -214,7 +214,7 @@ class LatentDenoising(Task):
         return {k: v.half() for k, v in tensors.items()}
 
     def load(self, module: DenoiserNetwork, tensors: dict[str, Tensor]) -> None:
-        """Start from a shipped denoiser; the classes' means are those of the pictures at hand."""
+        """Start from a shipped denoiser; the classes' means are those of the images at hand."""
         try:
             module.load_state_dict({k: v.float() for k, v in tensors.items() if k != "class_means"})
         except RuntimeError as error:
@@ -229,13 +229,13 @@ class LatentDenoising(Task):
             "purpose": (
                 f"A small U-Net that takes noise from the latents of `generator_autoencoder`, told which of "
                 f"{len(words)} classes to expect, and the mean embedding of each class by the embedded image encoder, "
-                "by which a picture gets its caption. Small, for trying the generative transceivers without a "
+                "by which an image gets its caption. Small, for trying the generative transceivers without a "
                 f"download; it is no match for Stable Diffusion. Its classes: {', '.join(words)}."
             ),
             "licence": self.licence,
             "network": module.sizes,
             "parameters": sum(p.numel() for p in module.parameters()),
-            "pictures": {part: len(paths) for part, paths in self.paths.items()},
+            "images": {part: len(paths) for part, paths in self.paths.items()},
             "words": words,
             "latent_space": self.first_stage.network.latent_space(),
             "encoder": self.encoder.hash,
@@ -268,8 +268,8 @@ def _runs(index: Sequence[int], size: int = 64) -> Iterator[Sequence[int]]:
     return (index[start : start + size] for start in range(0, len(index), size))
 
 
-def _images(pictures: Pictures, rows: Sequence[int]) -> Tensor:
-    stacked = torch.stack([pictures[i] for i in rows]).float() / 255
+def _images(images: ImageCollection, rows: Sequence[int]) -> Tensor:
+    stacked = torch.stack([images[i] for i in rows]).float() / 255
     return stacked.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""What an image encoder makes of changed pictures: figures for its card, found again without the training data."""
+"""What an image encoder makes of changed images: figures for its card, found again without the training data."""
 
 import io
 from collections.abc import Callable

@@ -31,8 +31,8 @@ class LSCITraining(JSCCTask):
         decoder_blocks: and of the decoder.
         drawn_layers: how often a crop is sent with 1, 2, ... layers; equally often if left out.
         adaptive: share of the crops whose layers differ from block to block.
-        misled: share of the crops whose transmitter is told a wrong SNR, by 2 dB (standard deviation).
-        faded: share of the crops that see Rayleigh fading of each symbol.
+        csi_error_fraction: share of the crops whose transmitter is told a wrong SNR, by 2 dB (standard deviation).
+        fading_fraction: share of the crops that see Rayleigh fading of each symbol.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class LSCITraining(JSCCTask):
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
-        held_back: float = 0.04,
+        val_fraction: float = 0.04,
         crop: int = 128,
-        shrunk: float = 0.25,
+        downscale_fraction: float = 0.25,
         snr_db: tuple[float, ...] = (-2.0, 20.0),
         loss: dict[str, float] | None = None,
         name: str = "lsci",
@@ -54,10 +54,12 @@ class LSCITraining(JSCCTask):
         decoder_blocks: list[int] | None = None,
         drawn_layers: list[float] | None = None,
         adaptive: float = 0.5,
-        misled: float = 0.25,
-        faded: float = 0.1,
+        csi_error_fraction: float = 0.25,
+        fading_fraction: float = 0.1,
     ) -> None:
-        super().__init__(folders, shares, attribution, licence, held_back, crop, shrunk, snr_db, loss, name)
+        super().__init__(
+            folders, shares, attribution, licence, val_fraction, crop, downscale_fraction, snr_db, loss, name
+        )
         given = {
             "layers": layers,
             "widths": widths,
@@ -70,7 +72,7 @@ class LSCITraining(JSCCTask):
         if not min(self.constellations.values()) > 0:  # the card says that the codec knows them all
             raise ConfigurationError(f"constellations is {constellations}; leave out those that are not to be drawn")
         self.drawn_constellations = torch.tensor(list(self.constellations.values()), dtype=torch.float32)
-        self.adaptive, self.misled, self.faded = adaptive, misled, faded
+        self.adaptive, self.csi_error_fraction, self.fading_fraction = adaptive, csi_error_fraction, fading_fraction
         with torch.device("meta"):  # no weights are needed, nor drawn
             network = self.build()
         self.uses, self.stride = network.uses, network.stride
@@ -85,7 +87,7 @@ class LSCITraining(JSCCTask):
         return LSCINetwork(**self.network, constellation=self.main)
 
     def begin(self, module: LSCINetwork) -> None:
-        """Fit the linear transforms beside the networks to crops of the pictures."""
+        """Fit the linear transforms beside the networks to crops of the images."""
         generator = torch.Generator().manual_seed(torch.initial_seed())
         linear.fit(module, torch.cat([self.batch(64, 0, generator)["images"] for _ in range(8)]), generator)
 
@@ -96,14 +98,14 @@ class LSCITraining(JSCCTask):
         budget = torch.tensor(self.uses, dtype=torch.float32)[layers]
         seen = activity(images, self.stride)
         follow = augment.uniform(generator, 0.3, 1.1, size, 1, 1)
-        wish = follow * seen + 0.4 * torch.randn(seen.shape, generator=generator)
+        target_log2_uses = follow * seen + 0.4 * torch.randn(seen.shape, generator=generator)
         varied = torch.rand(size, 1, 1, generator=generator) < self.adaptive
-        misled = torch.rand(size, generator=generator) < self.misled
+        csi_error_fraction = torch.rand(size, generator=generator) < self.csi_error_fraction
         error = 2 * torch.randn(size, generator=generator)
         return {
-            "plan": planned(torch.where(varied, wish, 0.0), budget, self.uses),
-            "told_db": snr_db + misled * error,
-            "faded": torch.rand(size, generator=generator) < self.faded,
+            "plan": planned(torch.where(varied, target_log2_uses, 0.0), budget, self.uses),
+            "known_snr_db": snr_db + csi_error_fraction * error,
+            "fading": torch.rand(size, generator=generator) < self.fading_fraction,
             "constellation": torch.multinomial(self.drawn_constellations, 1, generator=generator)[0],
         }
 

@@ -42,7 +42,7 @@ class RelationTraining(Task):
         limit: the first so many images of each split only.
     """
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"annotations", "images", "panoptic", "token_folder"})
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"annotations", "images", "panoptic", "token_folder"})
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class RelationTraining(Task):
             "purpose": "Relations between the masks of an image, from SAM's tokens, among PSG's predicates; for SeSS.",
             "network": self.sizes,
             "parameters": sum(p.numel() for p in module.parameters()),
-            "pictures": {"training": len(self.train), "test": len(self.test)},
+            "images": {"training": len(self.train), "test": len(self.test)},
             "data": [
                 "PSG: J. Yang et al., Panoptic Scene Graph Generation, ECCV 2022, on images of COCO.",
                 f"Tokens of masks by {self.sam}.",
