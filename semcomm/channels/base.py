@@ -83,7 +83,7 @@ class Channel(Component, ABC):
     """Nominal Es/N0 in dB, for the results; NaN where there is no such thing."""
 
     def __call__(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
-        """Carry one tensor per image.
+        """Check what is sent, and carry one tensor per image.
 
         Args:
             sent: `complex64` symbols [k], or `uint8` bits [n], per image.
@@ -99,10 +99,16 @@ class Channel(Component, ABC):
                     f"{type(self).__name__} carries {self.carries}, and was given {kind}: choose a channel for {kind}, "
                     f"or give the transceiver {'no' if kind == 'symbols' else 'a'} constellation"
                 )
-        return self._carry(list(sent), list(seeds))
+        return self.carry(list(sent), list(seeds))
 
     @abstractmethod
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput: ...
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Apply the channel: the one method in which channels differ. Call the channel itself, which checks first.
+
+        Args:
+            sent: `complex64` symbols [k], or `uint8` bits [n], per image.
+            seeds: one per image. Draw from `seed.generator(purpose)`, so that every transceiver meets the same noise.
+        """
 
     @abstractmethod
     def csi(self, seeds: Sequence[Seed]) -> Tensor:

@@ -49,7 +49,8 @@ class _Fading(Channel):
         scattered = complex_normal(stretches, seed.generator("fading")) / sqrt(1 + self.k_factor)
         return scattered + sqrt(self.k_factor / (1 + self.k_factor))
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Fade the symbols of each image and add noise."""
         n0 = noise_variance(self.snr_db)
         received, known, pilot_uses = [], [], []
         error_variance = torch.zeros(())

@@ -17,7 +17,8 @@ class Noiseless(Channel):
 
     carries = "either"
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Pass on what is sent."""
         none = torch.zeros(len(sent))
         return ChannelOutput(received=sent, noise_variance=none, crossover=none)
 
@@ -46,7 +47,8 @@ class AWGN(Channel):
         self.told = csi
         self.csi_error_db = csi_error_db
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Add noise to the symbols of each image."""
         n0 = noise_variance(self.snr_db)
         noise = [complex_normal(len(x), seed.generator("noise")).mul_(n0.sqrt()) for x, seed in zip(sent, seeds)]
         return ChannelOutput([n.add_(x) for n, x in zip(noise, sent)], noise_variance=n0.expand(len(sent)))
@@ -75,7 +77,8 @@ class BinarySymmetric(Channel):
             raise ConfigurationError(f"crossover is {crossover}; it is a probability, 0 to 1")
         self.crossover = crossover
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Flip bits of each image."""
         received = [
             bits ^ (torch.rand(len(bits), generator=seed.generator("noise")) < self.crossover).to(torch.uint8)
             for bits, seed in zip(sent, seeds)
