@@ -33,14 +33,15 @@ class ChannelOutput:
     Attributes:
         received: one tensor per image: `complex64` symbols [k], or `uint8` bits [n].
         gain: the receiver's knowledge of the fading, `complex64` [k] per image; None without fading.
-        noise_variance: N0 per image [B], an uncertain gain's error included; None where bits are carried.
+        noise_variance: N0, an uncertain gain's error included: per image [B], or a list of one tensor [k] per image
+            where it differs from symbol to symbol; None where bits are carried.
         crossover: probability of a bit flip per image [B]; None where symbols are carried.
         pilot_uses: channel uses spent on pilots per image [B].
     """
 
     received: list[Tensor]
     gain: list[Tensor] | None = None
-    noise_variance: Tensor | None = None
+    noise_variance: Tensor | list[Tensor] | None = None
     crossover: Tensor | None = None
     pilot_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
 
@@ -118,12 +119,24 @@ class Channel(Component, ABC):
         """Return the gain of each channel use, [k] per image, E|g|² = 1; None for a channel without fading.
 
         A use has the SNR |g|² · 10^(snr_db/10) at the receiver; where that estimates the gains, less the estimate's
-        error. Called with seeds that no image has, it says what the fading is like.
+        error. Called with seeds that no image has, it says what the fading is like: what average CSI knows of it.
         """
         return None
 
     def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return what the transmitter knows of `gains`, late or wrong as that may be; None for nothing."""
+        """Return the gains that the transmitter knows, for the effective SNR of an image; None where it knows none.
+
+        Symbol i of an image will arrive, as far as the transmitter knows, with the SNR |h_i|²·10^(snr_db/10), `snr_db`
+        being the channel's own. A `csi_error_db` is in the gains, and so is the age of delayed CSI. Where `csi` is the
+        average or nothing, the gains are not known.
+
+        Args:
+            seeds: one per image.
+            channel_uses: symbols that the image is about to send, per image.
+
+        Returns:
+            One real tensor `float32` [k] per image, |h_i| in the order of the symbols; or None.
+        """
         return None
 
     @abstractmethod

@@ -91,12 +91,6 @@ class _Fading(Channel):
         _, error_variance = self._estimated(torch.zeros(0), n0, seeds[0])
         return [h * ((1 - error_variance) * n0 / (n0 + error_variance)).sqrt() for h in drawn]
 
-    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return the gains with instantaneous CSI, wrong by `csi_error_db`; else None."""
-        if self.told != "instantaneous":
-            return None
-        return [10 ** (self.csi_error_db / 20) * h for h in self.gains(seeds, channel_uses)]
-
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
         """Return the SNR that the transmitter is told, in dB, per image [B]."""
         if self.told == "none":
@@ -105,6 +99,12 @@ class _Fading(Channel):
         if self.told == "instantaneous":
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
+
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return |h| of each image, `csi_error_db` included, per symbol [k]; None unless `csi` is instantaneous."""
+        if self.told != "instantaneous":
+            return None
+        return [10 ** (self.csi_error_db / 20) * h.abs() for h in self.gains(seeds, channel_uses)]
 
     def _power(self, seeds: Sequence[Seed]) -> Tensor:
         return torch.stack([self._gains(seed, 1)[0].abs() ** 2 for seed in seeds])

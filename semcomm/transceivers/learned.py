@@ -103,7 +103,7 @@ class _Learned(UsesWeights, Transceiver):
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
         seen_db = snr_seen(output).tolist()
-        noisy = (output.noise_variance > 0).tolist()
+        noisy = [bool((variance > 0).any()) for variance in output.noise_variance]
         outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(seen_db, noisy)]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
