@@ -46,15 +46,17 @@ class Thresholds:
             known = all(
                 isinstance(row["constellation"], str)
                 and isinstance(row["construction"], str)
-                and all(isfinite(number) for number in (row["code_rate"], *row["snr_db"]))
+                and all(isfinite(number) and abs(number) < 1000 for number in (row["code_rate"], *row["snr_db"]))
                 and isinstance(row["payload_bits"], int)
-                and row["payload_bits"] > 0
+                and 0 < row["payload_bits"] < 2**31
                 and len(row["snr_db"]) == len(self.block_error_rates)
                 and all(low < high for low, high in zip(row["snr_db"], row["snr_db"][1:]))
                 for row in self._rows
             )
+            keys = [(row["constellation"], row["code_rate"], row["payload_bits"]) for row in self._rows]
             falling = all(1 > high > low > 0 for high, low in zip(self.block_error_rates, self.block_error_rates[1:]))
-            if not (known and isinstance(self.code, str) and falling and len(self.block_error_rates) > 1):
+            once = len(keys) == len(set(keys))
+            if not (known and once and isinstance(self.code, str) and falling and len(self.block_error_rates) > 1):
                 raise ValueError
         except (LookupError, TypeError, ValueError, OverflowError):
             raise ConfigurationError(f"{where}: no file of thresholds; `semcomm thresholds` writes one") from None
