@@ -1,6 +1,7 @@
-"""The learned codecs beside JPEG 2000 + LDPC at the same channel uses, and how fast they are, as tables in Markdown.
+"""The learned codecs beside JPEG 2000 or HEIF + LDPC at the same channel uses, and how fast they are, as tables in Markdown.
 
-    python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--links NAME ...] [--out DIR] [--cards]
+    python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--links NAME ...] [--metrics NAME ...]
+                                         [--out DIR] [--cards]
     python -m benchmarks.learned speed
 
 `quality` sends every image of the folder at five SNRs and five rates over AWGN; with `--out` it can be stopped and
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--realisations", type=int, default=10)
     parser.add_argument("--links", nargs="+", default=list(LINKS), choices=list(LINKS))
+    parser.add_argument("--metrics", nargs="+", default=list(METRICS), choices=METRICS)
     parser.add_argument("--out")
     parser.add_argument("--cards", action="store_true")
     arguments = parser.parse_args()
@@ -84,7 +87,7 @@ def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
                 "transceivers": {name: LINKS[name] for name in arguments.links},
                 "channels": {"awgn": "AWGN"},
                 "sweep": {"channel.snr_db": list(SNRS_DB)},
-                "metrics": list(METRICS),
+                "metrics": arguments.metrics,
                 "realisations": realisations,
             }
         ),
@@ -107,7 +110,7 @@ def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
                 if (rate, link) in means.index:
                     row = means.loc[(rate, link)][column]
                     print(f"| {name} | {link} | " + " | ".join(f"{row[s]:.{digits}f}" for s in SNRS_DB) + " |")
-    paired(table)
+    paired(table, arguments.metrics)
     of_realisations = table.groupby([*means.index.names, "realisation"])["PSNR"].mean().groupby(means.index.names)
     spread = (of_realisations.max() - of_realisations.min()).groupby("transceiver").max()
     print("\nLargest difference between the mean PSNR of two realisations, in dB")
@@ -115,10 +118,10 @@ def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
     return means
 
 
-def paired(table: pd.DataFrame) -> None:
+def paired(table: pd.DataFrame, metrics: Sequence[str]) -> None:
     """Print by how much LSCI is better than each reference, image by image, with 95 % intervals over the images."""
     keys = ["channel_uses_per_pixel", "snr_db", "image"]
-    for metric in METRICS:
+    for metric in metrics:
         means = table.groupby(["transceiver", *keys])[metric].mean()
         for reference in REFERENCES:
             if not {"LSCI", reference} <= set(means.index.get_level_values(0)):

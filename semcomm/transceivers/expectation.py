@@ -1,6 +1,7 @@
 """What a payload is worth before it is sent: the PSNR that a budget buys for an image."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import log, log10
 
 import numpy as np
@@ -31,19 +32,21 @@ class ExpectedPSNR:
         self._image = image
         self._payload_bits = [bits for bits in payload_bits if bits >= 8]
         self._partial = source.embedded and damage == "prefix"
-        self._nothing = self._psnr(image.mean((1, 2), keepdim=True).expand_as(image))
-        self._curve: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, bits: float, of: float) -> float:
         """Return the PSNR when the first `bits` of a payload of `of` bits arrive."""
-        if self._curve is None:
-            self._curve = self._measured()
         at, psnr = self._curve
         if not len(at) or (bits < of and not self._partial) or bits < 8 or log(bits) < at[0] - 0.01:
             return self._nothing
         return float(np.interp(log(bits), at, psnr))
 
-    def _measured(self) -> tuple[np.ndarray, np.ndarray]:
+    @cached_property
+    def _nothing(self) -> float:
+        return self._psnr(self._image.mean((1, 2), keepdim=True).expand_as(self._image))
+
+    @cached_property
+    def _curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """What was measured: log(bits), rising, and the PSNR at each."""
         at, psnr = [], []
         if self._payload_bits:
             budgets = np.geomspace(min(self._payload_bits), max(self._payload_bits), ANCHORS)

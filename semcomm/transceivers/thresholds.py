@@ -69,13 +69,11 @@ class Thresholds:
             ConfigurationError: when the mode was not measured.
         """
         rate = getattr(code, "rate", None)
+        measured = rate is not None and self.code == class_path(type(code))
         found = [
             row
-            for row in self._rows
-            if self.code == class_path(type(code))
-            and row["constellation"] == constellation.name
-            and rate is not None
-            and abs(row["code_rate"] - rate) < 5e-4
+            for row in (self._rows if measured else [])
+            if row["constellation"] == constellation.name and abs(row["code_rate"] - rate) < 5e-4
         ]
         if not found:
             rates = sorted({round(row["code_rate"], 4) for row in self._rows})
