@@ -1,4 +1,4 @@
-"""The learned codecs beside JPEG 2000 or HEIF + LDPC at the same channel uses, and how fast they are, as tables in Markdown.
+"""The learned codecs beside JPEG 2000 or HEIF + LDPC at the same channel uses, and how fast they are, in Markdown.
 
     python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--links NAME ...] [--metrics NAME ...]
                                          [--out DIR] [--cards]
