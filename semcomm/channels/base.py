@@ -116,26 +116,31 @@ class Channel(Component, ABC):
         """Return what the transmitter is told of the SNR, in dB, per image [B]; NaN for nothing."""
 
     def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return the gain of each channel use, [k] per image, E|g|² = 1; None for a channel without fading.
+        """Return the gain of each symbol as the receiver has it, for link simulations; None without fading.
 
-        A use has the SNR |g|² · 10^(snr_db/10) at the receiver; where that estimates the gains, less the estimate's
-        error. Called with seeds that no image has, it says what the fading is like: what average CSI knows of it.
+        Symbol i arrives with the SNR |h_i|²·10^(snr_db/10), `snr_db` being the channel's own: the noise that an
+        estimate of the gain adds is in it.
+
+        Args:
+            seeds: one per image.
+            channel_uses: symbols sent, per image.
+
+        Returns:
+            One real tensor `float32` [k] per image, |h_i| in the order of the symbols; or None.
         """
         return None
 
     def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return the gains that the transmitter knows, for the effective SNR of an image; None where it knows none.
+        """Return what the transmitter knows of the `gains` before it sends; None where `csi` is the average or none.
 
-        Symbol i of an image will arrive, as far as the transmitter knows, with the SNR |h_i|²·10^(snr_db/10), `snr_db`
-        being the channel's own. A `csi_error_db` is in the gains, and so is the age of delayed CSI. Where `csi` is the
-        average or nothing, the gains are not known.
+        They differ from the true ones by a `csi_error_db`, and by their age where CSI is delayed.
 
         Args:
             seeds: one per image.
             channel_uses: symbols that the image is about to send, per image.
 
         Returns:
-            One real tensor `float32` [k] per image, |h_i| in the order of the symbols; or None.
+            As `gains`; or None.
         """
         return None
 

@@ -79,18 +79,6 @@ class _Fading(Channel):
         weight = spread / (spread + pilot_noise)
         return sight + weight * (seen - sight), weight * pilot_noise
 
-    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor]:
-        """Return the gain of each channel use, [k] per image; with pilots, as the estimate's error leaves it."""
-        drawn = []
-        for seed, count in zip(seeds, channel_uses):
-            stretches, length = self._stretches(count)
-            drawn.append(self._gains(seed, stretches).repeat_interleave(length)[:count])
-        if self.pilots is None:
-            return drawn
-        n0 = noise_variance(self.snr_db)
-        _, error_variance = self._estimated(torch.zeros(0), n0, seeds[0])
-        return [h * ((1 - error_variance) * n0 / (n0 + error_variance)).sqrt() for h in drawn]
-
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
         """Return the SNR that the transmitter is told, in dB, per image [B]."""
         if self.told == "none":
@@ -100,11 +88,24 @@ class _Fading(Channel):
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
 
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor]:
+        """Return |h| of each symbol [k], per image; estimated from `pilots`, divided by the root of 1 + error/N0."""
+        n0, found = noise_variance(self.snr_db), []
+        for seed, count in zip(seeds, channel_uses):
+            stretches, length = self._stretches(count)
+            h = self._gains(seed, stretches)
+            if self.pilots is not None:
+                h, error_variance = self._estimated(h, n0, seed)
+                h = h / (1 + error_variance / n0).sqrt()
+            found.append(h.abs().repeat_interleave(length)[:count])
+        return found
+
     def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return |h| of each image, `csi_error_db` included, per symbol [k]; None unless `csi` is instantaneous."""
+        """Return the `gains`, `csi_error_db` included; None unless `csi` is instantaneous."""
         if self.told != "instantaneous":
             return None
-        return [10 ** (self.csi_error_db / 20) * h.abs() for h in self.gains(seeds, channel_uses)]
+        factor = 10 ** (self.csi_error_db / 20)
+        return [h * factor for h in self.gains(seeds, channel_uses)]
 
     def _power(self, seeds: Sequence[Seed]) -> Tensor:
         return torch.stack([self._gains(seed, 1)[0].abs() ** 2 for seed in seeds])

@@ -1,9 +1,8 @@
 """Mutual information between the coded bits and the LLRs of a Gray-mapped constellation (BICM) on AWGN."""
 
-from functools import lru_cache
-
 import numpy as np
 
+from semcomm.caches import cached
 from semcomm.codecs.qam import axis_of
 
 LOWEST_DB, HIGHEST_DB, STEP_DB = -40.0, 60.0, 0.25
@@ -33,7 +32,7 @@ def snr_db_of_information(bits_per_symbol: int, information: np.ndarray, lowest_
     return np.where(information >= values[-1], np.maximum(found, lowest_db), found)
 
 
-@lru_cache
+@cached(most=8)
 def _table(bits_per_symbol: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a grid of SNRs in dB and the information at each, rising, by Gauss-Hermite quadrature on each axis."""
     levels, labels = (tensor.double().numpy() for tensor in axis_of(bits_per_symbol))

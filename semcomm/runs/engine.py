@@ -76,10 +76,14 @@ class Engine:
         self.metrics = {metric_key(metric): metric for metric in experiment.image_metrics}
         self.set_metrics = {metric_key(metric): metric for metric in experiment.set_metrics}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
-        memo.use(memo.Memo(f"{place}/memo"))
+        self.memo = memo.Memo(f"{place}/memo")
 
     def do(self, task: Task) -> Done:
         """Send the batch where anything of it was not received yet or is not on disk, and compute missing scores."""
+        with memo.using(self.memo):
+            return self._do(task)
+
+    def _do(self, task: Task) -> Done:
         point = self.experiment.points[task.point]
         self._check(point, task)
         references = self._recent(("images", task.images), lambda: self._load(task.images))

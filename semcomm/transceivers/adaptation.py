@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import isnan
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from semcomm.codecs.qam import QAM, Name
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
 from semcomm.transceivers.knowledge import States
-from semcomm.transceivers.thresholds import load_thresholds
+from semcomm.transceivers.thresholds import SHIPPED, load_thresholds
 
 Mode = tuple[ChannelCode, QAM]
 Quality = Callable[[float, float], float]
@@ -68,7 +69,7 @@ class Adaptive(Component):
         self.constellations = [QAM(name) for name in constellations]
         self.rates = rates
         self.target_image_error_rate = target_image_error_rate
-        self.thresholds = thresholds
+        self.thresholds = Path(thresholds) if thresholds else SHIPPED
 
     def modes(self, code: ChannelCode) -> list[Mode]:
         """Return every (code, constellation) to choose from; `code` gives all but the rate.

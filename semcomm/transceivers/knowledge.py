@@ -1,21 +1,22 @@
 """What a transmitter knows of the channel, and what it expects of it."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import Cache
 from semcomm.channels import Channel
 from semcomm.codecs.information import mutual_information, snr_db_of_information
-from semcomm.memo import key_of
+from semcomm.recipes import key_of
 from semcomm.seeds import Seed
 
 MOST_DRAWS, FEWEST_DRAWS, DRAWN_STRETCHES = 200, 40, 1_000_000
 """How many courses of a fading channel a transmitter reckons with that knows its statistics alone."""
 _SEGMENTS = 512
-_KEPT = 4
+_recent = Cache("semcomm.transceivers.knowledge.states", most=4)
+"""The states of a channel's statistics, which are the same for every image."""
 
 
 class States:
@@ -103,7 +104,7 @@ class ChannelKnowledge:
             if known is not None:
                 return _states(known, channel.snr_db)
             key = key_of({"channel": channel.recipe(), "uses": uses, "snr_db": snr_db})
-            return _kept(key, lambda: _states(_typical_gains(channel, uses), snr_db))
+            return _recent.get(key, lambda: _states(_typical_gains(channel, uses), snr_db))
         return States([np.array([snr_db])], [np.array([float(uses)])])
 
 
@@ -129,15 +130,3 @@ def _states(gains: Sequence[Tensor], snr_db: float) -> States:
         with np.errstate(divide="ignore"):
             courses.append(10 * np.log10(power[ends[-1].astype(int) - 1]) + snr_db)
     return States(courses, ends)
-
-
-_recent: OrderedDict[str, States] = OrderedDict()
-
-
-def _kept(key: str, make: Callable[[], States]) -> States:
-    """Return the states of a channel's statistics, which are the same for every image."""
-    if key not in _recent:
-        _recent[key] = make()
-        while len(_recent) > _KEPT:
-            _recent.popitem(last=False)
-    return _recent[key]

@@ -12,9 +12,9 @@ from semcomm.channels import AWGN
 from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.information import mutual_information
 from semcomm.codecs.qam import BITS_PER_SYMBOL, QAM
-from semcomm.component import class_path
 from semcomm.errors import RateError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
+from semcomm.recipes import class_path
 from semcomm.seeds import Seed
 from semcomm.transceivers.bounds import RandomBits
 

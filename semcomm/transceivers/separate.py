@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -93,6 +93,10 @@ class Separate(Transceiver):
         self.bpp = bpp
         self.damage = damage
         self.fill = fill
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what became of each argument; of `constellation`, the adaptation where there is one."""
+        return {**super().resolved(), "constellation": self.adaptive or self.constellation}
 
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
         """Turn `images` [B, 3, H, W] into symbols, or bits without a constellation, for AWGN at these SNRs [B]."""

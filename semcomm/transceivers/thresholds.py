@@ -1,17 +1,19 @@
 """Measured block error rates: the SNR that each mode needs, by block length, as `semcomm thresholds` finds it."""
 
-from functools import lru_cache
-from importlib.resources import files
 from math import isfinite, log10, sqrt
 from pathlib import Path
 
 import numpy as np
 
+from semcomm.caches import cached
 from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.qam import QAM
-from semcomm.component import class_path
 from semcomm.errors import ConfigurationError
 from semcomm.parsing import parse_json
+from semcomm.recipes import class_path
+
+SHIPPED = Path(__file__).with_name("thresholds.json")
+"""The thresholds that come with semcomm, for `LDPC5G`."""
 
 
 class Waterfall:
@@ -99,13 +101,20 @@ class Thresholds:
         return Waterfall(np.array(snr_db, dtype=float), self.block_error_rates)
 
 
-@lru_cache
-def load_thresholds(path: str | None) -> Thresholds:
-    """Read a file of thresholds, or those that come with semcomm."""
-    if path is None:
-        return Thresholds(parse_json(files("semcomm.transceivers").joinpath("thresholds.json").read_text()), "semcomm")
+def load_thresholds(path: Path | None = None) -> Thresholds:
+    """Read a file of thresholds, again when it has changed; those that come with semcomm if none is named."""
+    path = path or SHIPPED
     try:
-        return Thresholds(parse_json(Path(path).read_text()), path)
+        stat = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
+    return _read_thresholds(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cached(most=16)
+def _read_thresholds(path: Path, *stamp: int) -> Thresholds:
+    try:
+        return Thresholds(parse_json(path.read_text()), str(path))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
 

@@ -21,8 +21,9 @@ def blip(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def own_memo(monkeypatch):
-    monkeypatch.setattr(memo, "_current", memo.Memo())
+def own_memo():
+    with memo.using(memo.Memo()):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_mistakes(table, tmp_path):
     for content in ("{}", "no json", json.dumps(falling)):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(ConfigurationError, match=r"bad\.json"):
-            load_thresholds.__wrapped__(str(tmp_path / "bad.json"))
+            load_thresholds(tmp_path / "bad.json")
     with pytest.raises(ConfigurationError, match="8qam"):
         Adaptive(["8qam"])
 

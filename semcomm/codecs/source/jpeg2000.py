@@ -1,11 +1,10 @@
 """JPEG 2000 (ISO/IEC 15444-1) by OpenJPEG, as Pillow brings it."""
 
-from functools import lru_cache
-
 import numpy as np
 from PIL import features
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.codecs.source.budget import (
     CLOSE,
     BudgetedCodec,
@@ -128,7 +127,7 @@ class JPEG2000(BudgetedCodec):
         return decode_guarded(decoders.pillow, mend(bytes(headers) + payload[1:]), "JPEG2000")
 
 
-@lru_cache(maxsize=64)
+@cached(most=64)
 def _headers(height: int, width: int, layers: int) -> bytes:
     """Return what stands before the packets of any image of this size: OpenJPEG's, of a grey one."""
     stream = _openjpeg(np.full((height, width, 3), 128, np.uint8), 3 * height * width, layers)

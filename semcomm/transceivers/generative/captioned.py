@@ -11,7 +11,6 @@ from torch import Tensor
 from semcomm.channels import Channel
 from semcomm.codecs import ASCIIText, TextCodec
 from semcomm.codecs.base import Decoded
-from semcomm.component import plain
 from semcomm.seeds import Seed
 from semcomm.transceivers.base import Info, Reception
 from semcomm.transceivers.generative.base import GenerativeModel, Size, resized
@@ -40,12 +39,6 @@ class Captioned(Multiplexed):
             backend = Embedded()
         self.backend = backend
         self.text = text or ASCIIText()
-
-    def recipe(self) -> dict:
-        """Return the recipe, with the backend's and its guidance whether they were named or not."""
-        recipe = super().recipe()
-        named = {"backend": self.backend.recipe(), "guidance": plain(self.guidance)}
-        return {**recipe, "init_args": {**recipe["init_args"], **named}}
 
     def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
         """Send `images` [B, 3, H, W]; say beside what arrived of the captions what was sent."""

@@ -64,9 +64,9 @@ class Multiplexed(Transceiver):
     """Stream -> its code, in the order of sending."""
     constellation: QAM | None
 
-    def _over(self, constellation: Name | QAM | None, **codes: ChannelCode | None) -> None:
+    def _over(self, constellation: Name | QAM | None, **codes: ChannelCode) -> None:
         self.constellation = QAM(constellation) if isinstance(constellation, str) else constellation
-        self.codes = {name: code or Uncoded() for name, code in codes.items()}
+        self.codes = codes
 
     @abstractmethod
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec
+from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.errors import ConfigurationError
@@ -52,7 +52,8 @@ class TextAndLatent(Captioned):
         if not 0 <= strength <= 1:
             raise ConfigurationError(f"strength is {strength}; it is a share of the schedule, 0 to 1")
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code, latent=latent_code)
+        self.text_code, self.latent_code = text_code or Uncoded(), latent_code or Uncoded()
+        self._over(constellation, caption=self.text_code, latent=self.latent_code)
         self.latent = latent or FloatLatent()
         self.steps = steps
         self.strength = strength

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcomm import memo
-from semcomm.codecs import QAM, ChannelCode, SourceCodec, TextCodec
+from semcomm.codecs import QAM, ChannelCode, SourceCodec, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.bilevel import Bilevel
 from semcomm.codecs.qam import Name
@@ -81,22 +81,17 @@ class TextAndSketch(Captioned):
         if sketch_bpp is not None and not sketch_bpp > 0:
             raise ConfigurationError(f"sketch_bpp is {sketch_bpp}; it must be above 0")
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code, sketch=sketch_code)
+        self.text_code, self.sketch_code = text_code or Uncoded(), sketch_code or Uncoded()
+        self._over(constellation, caption=self.text_code, sketch=self.sketch_code)
         self.sketch = sketch or Bilevel()
         self.sketch_bpp = sketch_bpp
         self.sigma = sigma
         self.candidates = candidates
-        self.likeness = likeness or EmbeddedScore()
+        self.likeness = (likeness or EmbeddedScore()) if candidates > 1 else None
         self.seed = seed
         self.steps = steps
         self.guidance = guidance
         self.control = control
-
-    def recipe(self) -> dict:
-        """Return the recipe, with that of the metric that chooses whether it was named or not."""
-        recipe = super().recipe()
-        likeness = self.likeness.recipe() if self.candidates > 1 else None
-        return {**recipe, "init_args": {**recipe["init_args"], "likeness": likeness}}
 
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return caption and sketch of each image; the index of its best candidate is told beside the sketch."""

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, TextCodec
+from semcomm.codecs import QAM, ChannelCode, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.transceivers.base import Info
@@ -42,7 +42,8 @@ class TextToImage(Captioned):
     ) -> None:
         checked_steps(steps, 1.0 if guidance is None else guidance)
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code)
+        self.text_code = text_code or Uncoded()
+        self._over(constellation, caption=self.text_code)
         self.steps = steps
         self.guidance = self.backend.guidance if guidance is None else guidance
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec
+from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.errors import ConfigurationError
@@ -45,17 +45,13 @@ class UnCLIP(Multiplexed):
         checked_steps(steps, guidance)
         if not 0 <= noise_level <= 999:
             raise ConfigurationError(f"noise_level is {noise_level}; it is 0 to 999")
-        self._over(constellation, embedding=code)
+        self.code = code or Uncoded()
+        self._over(constellation, embedding=self.code)
         self.backend = backend or StableUnCLIP()
         self.latent = latent or FloatLatent("float16", "clip")
         self.noise_level = noise_level
         self.steps = steps
         self.guidance = guidance
-
-    def recipe(self) -> dict:
-        """Return the recipe, with that of the backend whether it was named or not."""
-        recipe = super().recipe()
-        return {**recipe, "init_args": {**recipe["init_args"], "backend": self.backend.recipe()}}
 
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return the embedding of each image."""

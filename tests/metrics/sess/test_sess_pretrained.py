@@ -37,7 +37,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh_memo():
-    memo.use(memo.Memo())
+    with memo.using(memo.Memo()):
+        yield
 
 
 def backend(folder, **changes):
