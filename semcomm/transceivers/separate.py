@@ -12,6 +12,7 @@ from torch import Tensor
 from semcomm.channels import ChannelOutput
 from semcomm.codecs.base import ChannelCode, Decoded, SourceCodec
 from semcomm.codecs.qam import QAM, Name
+from semcomm.codecs.scrambling import descrambled, scrambled
 from semcomm.codecs.uncoded import Uncoded
 from semcomm.errors import ConfigurationError, DecodeError, RateError
 from semcomm.images import quantise
@@ -47,7 +48,8 @@ class Separate(Transceiver):
     The budget is a number of channel uses per pixel, or of source bits per pixel. With channel uses, the source gets
     what the code and the constellation leave it and zeros fill what it does not use, so every image costs the same
     whatever the constellation: the constant "image compression rate / bits per symbol" of the SeSS paper, section IV.B.
-    With `bpp`, the source gets that many bits and the channel uses follow.
+    With `bpp`, the source gets that many bits and the channel uses follow. Bits are scrambled before they are mapped to
+    symbols, or the zeros would all be the same symbol, which is more often wrong than others.
 
     Where the budget is below the source codec's floor, nothing is sent and the receiver shows the fill
     (`infeasible`). `side_bits` are 64 for length and size, 24 for a mean colour and, if adaptive, the mode.
@@ -63,6 +65,8 @@ class Separate(Transceiver):
             wrong bits included, or nothing (`discard`).
         fill: what is shown when nothing can be decoded: the original's `mean` colour, or mid `grey`.
     """
+
+    version = 2
 
     def __init__(
         self,
@@ -157,7 +161,7 @@ class Separate(Transceiver):
         per_symbol = constellation.bits_per_symbol if constellation else 1
         if coded_bits:
             bits = code.encode(bits, coded_bits, per_symbol)
-        return (constellation.modulate(bits) if constellation else bits), control
+        return (constellation.modulate(scrambled(bits)) if constellation else bits), control
 
     def _allotted(self, code: ChannelCode, constellation: QAM | None, image: Tensor) -> tuple[int, int]:
         """Return (payload bits, coded bits) that the budget allows for this image; zeros where nothing fits."""
@@ -178,7 +182,7 @@ class Separate(Transceiver):
         inputs = output.zero_forced() if symbols else output.llr()
         images, columns = [], []
         for received, told in zip(inputs, control):
-            llr = told.constellation.demodulate(*received) if symbols else received
+            llr = descrambled(told.constellation.demodulate(*received)) if symbols else received
             image, column = self._receive_one(llr, told)
             images.append(image)
             columns.append(column)

@@ -25,9 +25,9 @@ class LDPC5G(ChannelCode):
 
     What is done, by section of 3GPP TS 38.212: CRC of the transport block, CRC24A above 3824 bits and CRC16 below
     (7.2.1); choice of base graph (7.2.2); code blocks with CRC24B (5.2.2); LDPC coding (5.3.2); rate matching with
-    redundancy version 0 and an unlimited buffer, bit interleaving (5.4.2); concatenation (5.5). Left out: scrambling,
-    and the quantisation of transport block sizes (38.214, 5.1.3.2). Any payload length will do: at most C - 1 zero
-    bits are added so that it divides evenly into C code blocks.
+    redundancy version 0 and an unlimited buffer, bit interleaving (5.4.2); concatenation (5.5). Left out:
+    scrambling, which is `Separate`'s, and the quantisation of transport block sizes (38.214, 5.1.3.2). Any payload
+    length will do: at most C - 1 zero bits are added so that it divides evenly into C code blocks.
 
     Args:
         rate: payload bits / coded bits as sent, 0.1 to 0.93; below 1/5 (base graph 2) or 1/3 (1) bits are repeated. The
