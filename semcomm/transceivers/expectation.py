@@ -20,8 +20,8 @@ _curves = Cache("semcomm.transceivers.expectation.curves", most=256)
 class ExpectedPSNR:
     """The PSNR of an image in dB over the payload bits that arrive, from the image coded at a few budgets.
 
-    They are some of those that are possible, from the codec's floor on and about even in their logarithm, over which it is
-    interpolated linearly. Below the floor there is the mean colour. It is measured when it is first asked for.
+    They are some of those that are possible, from the codec's floor on and about even in their logarithm, over which
+    it is interpolated linearly. Below the floor there is the mean colour. It is measured when it is first asked for.
 
     Args:
         source: image to bytes.
