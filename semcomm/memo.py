@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from semcomm.files import files_at
-from semcomm.files import write_whole as write_whole
 from semcomm.recipes import key_of
 
 _DIGEST = 32

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from semcomm.errors import ModelError
-from semcomm.models.checkpoint import read_checkpoint
+from semcomm.models.files import read_tensors
 
 if TYPE_CHECKING:
     from transformers import SamConfig, SamModel
@@ -150,7 +150,7 @@ def load_sam(path: str | Path, trust_pickle: bool = False, decoder_heads: int = 
     """
     from transformers import SamModel
 
-    state = read_checkpoint(path, trust_pickle)
+    state = read_tensors(path, trust_pickle)
     try:
         translation = translated(state)
         model = SamModel(sam_config(translation, decoder_heads))

@@ -226,9 +226,9 @@ def _sent(link: Link, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -
 
 def _joined(receptions: Sequence[Reception]) -> Reception:
     names = {name: None for reception in receptions for name in reception.info}
-    ledger = {name: torch.cat([getattr(r.ledger, name) for r in receptions]) for name in LEDGER}
     info = {name: [r.info.get(name, [None])[0] for r in receptions] for name in names}
-    return Reception(torch.cat([r.images for r in receptions]), Ledger(**ledger), info)
+    ledger = Ledger.concatenated([r.ledger for r in receptions])
+    return Reception(torch.cat([r.images for r in receptions]), ledger, info)
 
 
 def _plain(value: Any) -> Any:

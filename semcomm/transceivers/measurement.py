@@ -16,7 +16,7 @@ from semcomm.errors import RateError
 from semcomm.files import write_whole
 from semcomm.recipes import class_path
 from semcomm.seeds import Seed
-from semcomm.transceivers.bounds import RandomBits
+from semcomm.transceivers.random_bits import RandomBits
 
 BLOCK_ERROR_RATES = (0.1, 0.01, 0.001)
 COMMON_RATES = (1 / 2, 1 / 3, 2 / 3, 3 / 4, 5 / 6)

@@ -30,7 +30,7 @@ LENGTH_BITS, SIZE_BITS, COLOUR_BITS = 32, 32, 24
 
 
 @dataclass(frozen=True)
-class Control:
+class SeparateControl:
     """What the receiver is told of one image, in `side_bits`: length, size, fill colour and, if adaptive, the mode."""
 
     payload_bytes: int
@@ -144,7 +144,7 @@ class Separate(Transceiver):
         states = knowledge.states(number, uses)
         return self.adaptive.choose(states, self.code, lambda c, q: self._allotted(c, q, image)[0], quality)
 
-    def _send_one(self, image: Tensor, code: ChannelCode, constellation: QAM | None) -> tuple[Tensor, Control]:
+    def _send_one(self, image: Tensor, code: ChannelCode, constellation: QAM | None) -> tuple[Tensor, SeparateControl]:
         height, width = image.shape[1:]
         payload_bits, coded_bits = self._allotted(code, constellation, image)
         try:
@@ -155,7 +155,7 @@ class Separate(Transceiver):
             payload_bits = 8 * len(payload)
             coded_bits = code.coded_bits(payload_bits, constellation.bits_per_symbol if constellation else 1)
         mean = image.mean((1, 2)) if self.fill == "mean" else torch.full((3,), 0.5)
-        control = Control(len(payload), height, width, quantise(mean), payload_bits, code, constellation)
+        control = SeparateControl(len(payload), height, width, quantise(mean), payload_bits, code, constellation)
         bits = torch.zeros(payload_bits, dtype=torch.uint8)
         bits[: 8 * len(payload)] = torch.from_numpy(np.unpackbits(np.frombuffer(payload, dtype=np.uint8)))
         per_symbol = constellation.bits_per_symbol if constellation else 1
@@ -175,7 +175,7 @@ class Separate(Transceiver):
             return 0, 0
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[SeparateControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Demodulate, decode and show what can be shown of each image [B, 3, H, W]."""
         symbols = output.noise_variance is not None and control[0].constellation is not None
@@ -188,7 +188,7 @@ class Separate(Transceiver):
             columns.append(column)
         return torch.stack(images), {name: [column[name] for column in columns] for name in columns[0]}
 
-    def _receive_one(self, llr: Tensor, told: Control) -> tuple[Tensor, dict]:
+    def _receive_one(self, llr: Tensor, told: SeparateControl) -> tuple[Tensor, dict]:
         per_symbol = told.constellation.bits_per_symbol if told.constellation else 1
         decoded = None
         image = None
@@ -209,7 +209,7 @@ class Separate(Transceiver):
             },
         )
 
-    def _decoded(self, decoded: Decoded, told: Control) -> Tensor | None:
+    def _decoded(self, decoded: Decoded, told: SeparateControl) -> Tensor | None:
         """Return the image in the bits, as far as the `damage` policy and the codec go; None for nothing."""
         usable = decoded.intact_bits()
         if usable < len(decoded.bits):

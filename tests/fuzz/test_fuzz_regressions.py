@@ -26,7 +26,7 @@ from semcomm.models.relation_head import RelationHead
 from semcomm.models.sam_checkpoint import load_sam
 from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training import checkpoints
-from semcomm.training.configuration import build, read_file
+from semcomm.training.configuration import build, read
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import load_thresholds
@@ -107,20 +107,19 @@ def test_json_that_is_nested_too_deeply():
 
 @pytest.mark.parametrize("path", ["..x.y", "a..b", "x\0.y", "."])
 def test_class_paths_of_tasks(path):
-    with pytest.raises(ConfigurationError, match="class_path"):
+    with pytest.raises(ConfigurationError, match="training: task: "):
         build({"task": {"class_path": path}})
 
 
 def test_training_files_and_assignments(tmp_path):
-    (tmp_path / "it.json").write_text("[" * 200_000)
-    (tmp_path / "it.yaml").write_text("steps: 2001-99-99")
-    for name in ("it.json", "it.yaml"):
-        with pytest.raises(ConfigurationError, match="is no valid"):
-            read_file(tmp_path / name)
+    for text in ("[" * 200_000, "steps: 2001-99-99"):
+        (tmp_path / "it.yaml").write_text(text)
+        with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
+            read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
     task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
-    with pytest.raises(ConfigurationError, match="clip: expected float"):
+    with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 
 
@@ -199,7 +198,7 @@ def test_a_model_folder_whose_configuration_claims_more_than_it_holds(tmp_path, 
 
 def test_safetensors_of_no_shape(tmp_path):
     header = {"a": {"dtype": "F32", "shape": [-1, "x"], "data_offsets": [0, 4]}}
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="no whole safetensors file"):
         tensors_in(safetensors(tmp_path / "it.safetensors", header, bytes(4)))
     header = {"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}
     with pytest.raises(ModelError, match="no whole safetensors file"):

@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 from small_sam import metas_names, small_sam
 
 from semcomm.errors import ModelError
-from semcomm.models.checkpoint import read_checkpoint
+from semcomm.models.files import read_tensors
 from semcomm.models.sam_checkpoint import load_sam, sam_config, translated
 
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_gives_the_same_masks(model, tmp_path, suffix):
 
 
 def test_bad_checkpoints(model, tmp_path):
-    with pytest.raises(ModelError, match="no such checkpoint"):
+    with pytest.raises(ModelError, match="no such file"):
         load_sam(tmp_path / "nothing.pth")
     other = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, other)
@@ -89,7 +89,7 @@ def test_bad_checkpoints(model, tmp_path):
             load_sam(other, decoder_heads=4)
     whole = other.read_bytes()
     other.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match="cannot be read as safetensors"):
+    with pytest.raises(ModelError, match="no whole safetensors file"):
         load_sam(other)
     pickled = tmp_path / "cut.pth"
     torch.save(state, pickled)
@@ -109,15 +109,15 @@ def test_a_pickle_with_more_than_tensors_is_not_run(tmp_path):
     path = tmp_path / "strange.pth"
     torch.save({"model": {"a": torch.zeros(1)}, "extra": Unwelcome()}, path)
     with pytest.raises(ModelError, match="more than tensors"):
-        read_checkpoint(path, trust_pickle=True)
+        read_tensors(path, trust_pickle=True)
 
 
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
 def test_wrappers_and_prefixes(tmp_path, wrapper):
     state = {"module.a.weight": torch.ones(2)}
     torch.save({wrapper: state, "epoch": 12} if wrapper else state, tmp_path / "x.pth")
-    read = read_checkpoint(tmp_path / "x.pth", trust_pickle=True)
+    read = read_tensors(tmp_path / "x.pth", trust_pickle=True)
     assert list(read) == ["a.weight"]
     torch.save({"epoch": 12}, tmp_path / "x.pth")
     with pytest.raises(ModelError, match="no state dict"):
-        read_checkpoint(tmp_path / "x.pth", trust_pickle=True)
+        read_tensors(tmp_path / "x.pth", trust_pickle=True)

@@ -12,10 +12,10 @@ from semcomm.codecs.information import mutual_information, snr_db_of_information
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
 from semcomm.transceivers.adaptation import TABLE_RATES, efficiency
-from semcomm.transceivers.bounds import RandomBits
 from semcomm.transceivers.expectation import ExpectedPSNR
 from semcomm.transceivers.knowledge import ChannelKnowledge, States
 from semcomm.transceivers.measurement import COMMON_RATES, ideal_snr_db, measure
+from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.thresholds import load_thresholds
 
 ORDER = ["bpsk", "qpsk", "16qam", "64qam"]

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 
 from semcomm.errors import MetricError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.parsing import parse_json
 
 MOST_ITERATIONS = 1000

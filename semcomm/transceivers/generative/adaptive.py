@@ -21,7 +21,7 @@ TEXT, BOTH = "text", "text and latent"
 
 
 @dataclass(frozen=True)
-class Control:
+class AdaptiveControl:
     """Which of the two an image was sent with, in 1 bit, and what that one tells."""
 
     both: bool
@@ -71,13 +71,12 @@ class AdaptiveGenerative(Transceiver):
             self._sent(images[n : n + 1], snr_db[n : n + 1], rng[n : n + 1], generator.get_state())
             for n, generator in enumerate(rng)
         ]
-        ledgers = [signal.ledger for _, signal in signals]
-        ledger = Ledger(**{f.name: torch.cat([getattr(one, f.name) for one in ledgers]) for f in fields(Ledger)})
+        ledger = Ledger.concatenated([signal.ledger for _, signal in signals])
         carried = "symbols" if self.text.constellation else "bits"
         return Signal(
             replace(ledger, side_bits=ledger.side_bits + 1),
             **{carried: [signal.sent()[0] for _, signal in signals]},
-            control=[Control(both, signal.control[0]) for both, signal in signals],
+            control=[AdaptiveControl(both, signal.control[0]) for both, signal in signals],
         )
 
     def _sent(
@@ -91,7 +90,7 @@ class AdaptiveGenerative(Transceiver):
         return False, self.text.send(image, snr_db, rng)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[AdaptiveControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Let each image be received by the transceiver that it was sent with."""
         images: list[Tensor | None] = [None] * len(control)

@@ -14,7 +14,7 @@ from semcomm.codecs.base import Decoded
 from semcomm.seeds import Seed
 from semcomm.transceivers.base import Info, Reception
 from semcomm.transceivers.generative.base import GenerativeModel, Size, resized
-from semcomm.transceivers.generative.streams import Control, Message, Multiplexed
+from semcomm.transceivers.generative.streams import Message, Multiplexed, StreamControl
 
 LENGTH_BITS = 16
 """A text's or sketch's length in bytes, told beside."""
@@ -68,7 +68,12 @@ class Captioned(Multiplexed):
         return [self.text.decode(payload_of(row["caption"])) for row in received]
 
     def _finished(
-        self, generated: Tensor, size: Size, control: Sequence[Control], prompts: Sequence[str], **info: Sequence[Any]
+        self,
+        generated: Tensor,
+        size: Size,
+        control: Sequence[StreamControl],
+        prompts: Sequence[str],
+        **info: Sequence[Any],
     ) -> tuple[Tensor, Info]:
         """Return generated images at the original size, and the columns that all these transceivers have."""
         height, width = control[0].height, control[0].width

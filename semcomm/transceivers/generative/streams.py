@@ -35,7 +35,7 @@ class Message(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Control:
+class StreamControl:
     """What the receiver is told of one image.
 
     Attributes:
@@ -74,7 +74,10 @@ class Multiplexed(Transceiver):
 
     @abstractmethod
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Return images [B, 3, H, W] of what arrived, and what there is to say about each."""
 
@@ -94,7 +97,7 @@ class Multiplexed(Transceiver):
                 side_bits=[row[name].side_bits for row in messages],
             )
         control = [
-            Control(
+            StreamControl(
                 *images.shape[2:],
                 payload_bits={name: len(m.bits) for name, m in row.items()},
                 coded_bits={name: len(bits) for name, bits in sent.items()},
@@ -108,7 +111,7 @@ class Multiplexed(Transceiver):
         return Signal(ledger, symbols=[self.constellation.modulate(bits) for bits in sent], control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[StreamControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Take the streams apart, decode each, and make images [B, 3, H, W] of them."""
         soft = None

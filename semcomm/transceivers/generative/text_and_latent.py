@@ -13,7 +13,7 @@ from semcomm.errors import ConfigurationError
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import GenerativeModel, denoising_steps, resized
 from semcomm.transceivers.generative.captioned import Captioned
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 
 class TextAndLatent(Captioned):
@@ -69,7 +69,10 @@ class TextAndLatent(Captioned):
         return rows
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Denoise each latent towards its caption."""
         prompts = self._prompts(received)

@@ -20,7 +20,7 @@ from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import Size, resized
 from semcomm.transceivers.generative.captioned import Captioned, bytes_message, payload_of
 from semcomm.transceivers.generative.diffusion import Diffusers
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 ANY_LENGTH = 2**16 - 1
 
@@ -109,7 +109,10 @@ class TextAndSketch(Captioned):
         return rows
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each caption and sketch; where no sketch can be decoded, from a blank one."""
         prompts = self._prompts(received)

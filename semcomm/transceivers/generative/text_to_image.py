@@ -12,7 +12,7 @@ from semcomm.codecs.qam import Name
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import GenerativeModel
 from semcomm.transceivers.generative.captioned import Captioned
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 
 class TextToImage(Captioned):
@@ -52,7 +52,10 @@ class TextToImage(Captioned):
         return [{"caption": caption} for caption in self._caption_messages(images)]
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each caption."""
         prompts = self._prompts(received)

@@ -12,7 +12,7 @@ from semcomm.errors import ConfigurationError
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import resized
 from semcomm.transceivers.generative.diffusion import StableUnCLIP
-from semcomm.transceivers.generative.streams import Control, Message, Multiplexed, checked_steps
+from semcomm.transceivers.generative.streams import Message, Multiplexed, StreamControl, checked_steps
 
 
 class UnCLIP(Multiplexed):
@@ -59,7 +59,10 @@ class UnCLIP(Multiplexed):
         return [{"embedding": Message(bits, self.latent.side_bits, told)} for bits, told in coded]
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each embedding."""
         height, width = control[0].height, control[0].width
