@@ -45,11 +45,11 @@ def _table(bits_per_symbol: int) -> tuple[np.ndarray, np.ndarray]:
         n0 = 10 ** (-snr_db / 10)
         received = levels[:, None] + np.sqrt(n0) * nodes  # variance N0/2 in each real dimension
         metric = -((received[..., None] - levels) ** 2) / n0
-        every = np.logaddexp.reduce(metric, axis=-1)
+        weight = np.exp(metric - metric.max(axis=-1, keepdims=True))
         loss = 0.0
         for label in labels.T:
-            same = np.where(label[:, None, None] == label, metric, -np.inf)
-            loss += ((every - np.logaddexp.reduce(same, axis=-1)) @ weights).mean() / np.log(2)
+            right = (weight * (label[:, None, None] == label)).sum(axis=-1) / weight.sum(axis=-1)
+            loss -= (np.log2(np.maximum(right, 1e-300)) @ weights).mean()
         axes = 1 if bits_per_symbol == 1 else 2
         values.append(axes * (labels.shape[1] - loss))
     values = np.maximum.accumulate(np.maximum(values, 0.0))
