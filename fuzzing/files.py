@@ -184,7 +184,7 @@ def _psg_files() -> Sequence[bytes]:
         "segments_info": [{"id": 1}, {"id": 2}],
         "relations": [[0, 1, 0]],
     }
-    content = {"predicate_classes": list(predicates()[:2]), "wavy_image_ids": [2], "data": [entry]}
+    content = {"predicate_classes": list(predicates()[:2]), "test_image_ids": [2], "data": [entry]}
     return [json.dumps(content).encode()]
 
 
@@ -233,8 +233,7 @@ def _list(data: bytes) -> None:
 def _thresholds(data: bytes) -> None:
     from semcomm.codecs import LDPC5G, QAM
 
-    load_thresholds.cache_clear()
-    found: Thresholds = load_thresholds(str(file_of(data, "thresholds.json")))
+    found: Thresholds = load_thresholds(file_of(data, "thresholds.json"))
     found.rows(LDPC5G(0.5), QAM("qpsk"))
 
 

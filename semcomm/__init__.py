@@ -31,7 +31,9 @@ _PUBLIC = {
     "semcomm.analysis.report": ("write_report",),
     "semcomm.runs.results": ("Results",),
     "semcomm.runs.run": ("open_results", "run"),
-    "semcomm.analysis.statistics": ("bd_quality", "bd_rate", "curves", "x_at"),
+    "semcomm.analysis.curves": ("curves",),
+    "semcomm.analysis.deltas": ("bd_quality", "bd_rate", "x_at"),
+    "semcomm.analysis.figures": ("draw", "plot"),
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),

@@ -13,7 +13,7 @@ from semcomm.errors import ConfigurationError, SemcommError
 def run(argv: Sequence[str]) -> None:
     """Run an experiment file, or the rest of it: table, figures, report."""
     parser = _parser(run)
-    parser.add_argument("file", help="experiment file (YAML)")
+    parser.add_argument("file", help="experiment file (YAML), or one that comes with semcomm by name: quickstart")
     parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. images.limit=2")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/ and the file's name)")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
@@ -27,6 +27,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
     arguments = parser.parse_args(argv)
     from semcomm.experiment.experiment import load
+    from semcomm.experiment.shipped import experiment_file
     from semcomm.runs.cluster import RayCluster
     from semcomm.runs.run import default_workers
     from semcomm.runs.run import run as run_experiment
@@ -37,7 +38,7 @@ def run(argv: Sequence[str]) -> None:
         cluster = RayCluster(arguments.address, arguments.store, tuple(arguments.package), arguments.workers)
     elif arguments.address or arguments.store or arguments.package:
         raise ConfigurationError("--address, --store and --package are for --executor ray")
-    file = Path(arguments.file)
+    file = experiment_file(arguments.file)
     sys.path[:0] = [str(file.resolve().parent), str(Path.cwd())]  # where a user's own classes are
     experiment = load(file, dict(_assignment(text) for text in arguments.set))
     out = arguments.out or Path("runs") / file.stem
@@ -113,7 +114,9 @@ def data(argv: Sequence[str]) -> None:
 
 def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> None:
     parser.add_argument("--setting", default=default, help=f"embedded, paper, or a file of yours (default: {default})")
-    parser.add_argument("--experiments", type=Path, help="folder of the papers' files (default: that of the checkout)")
+    parser.add_argument(
+        "--experiments", type=Path, help="folder of the papers' files (default: those that come with semcomm)"
+    )
 
 
 def transmit(argv: Sequence[str]) -> None:

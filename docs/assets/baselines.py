@@ -12,7 +12,7 @@ import matplotlib
 import pandas as pd
 
 from semcomm import open_results
-from semcomm.analysis.figures import PALETTE
+from semcomm.analysis.styles import COLOURS
 from semcomm.runs.results import Results
 
 HERE = Path(__file__).resolve().parent
@@ -80,7 +80,7 @@ def _draw(run: Results, x: str, label: str, published: pd.DataFrame, name: str) 
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    for colour, (link, row) in zip(PALETTE, _means(run, x).iterrows()):
+    for colour, (link, row) in zip(COLOURS, _means(run, x).iterrows()):
         row = row.dropna().sort_index()
         axes.plot(row.index, row, "o-", color=colour, label=link)
     key = "cbr" if x == "cbr" else "snr_db"

@@ -26,10 +26,10 @@ RUBBISH = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError),
     *(AssertionError, struct.error, zipfile.BadZipFile),
 )
-"""What reading bytes that are no pickle can end in."""
+"""Errors in which reading bytes that are no pickle can end."""
 
 READ = frozenset({".safetensors", ".json", ".txt"})
-"""What loading reads from a folder, apart from pickles that the user trusts."""
+"""Suffixes of the files that loading reads from a folder, apart from pickles that the user trusts."""
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which training scripts keep the state dict, beside optimiser and epoch."""

@@ -15,13 +15,12 @@ import torch
 
 from semcomm.component import plain
 from semcomm.errors import RunError
-from semcomm.files import files_at
+from semcomm.experiment.experiment import Experiment, reception_key, spelt
+from semcomm.files import files_at, write_whole
 from semcomm.ledger import Ledger
-from semcomm.files import write_whole
 from semcomm.memo import Memo, key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.runs.engine import features_of, metric_key
-from semcomm.experiment.experiment import Experiment, reception_key, spelt
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import chunks, recipes_of
 from semcomm.runs.store import LEDGER, SEAL, Store, StoredImage, StoredScore

@@ -1,4 +1,4 @@
-"""What a learned codec is trained to keep: pixels, structure, or what our embedded image encoder sees."""
+"""Losses of learned codecs: on pixels, on structure, and on features of the embedded image encoder."""
 
 from functools import cache
 

@@ -24,8 +24,8 @@ class AtCapacity(Link):
 
     The transmitter knows of the channel what `Adaptive` does. If that is one SNR, or one for each channel use, it codes
     for their capacity. If it is the statistics of the fading, it takes the rate with the greatest PSNR expected, and
-    images whose capacity is below the rate are lost, as they are when it was told too much. Told nothing (`csi: none`),
-    it knows the statistics nevertheless. There is no signal, and nothing to count but the uses; `side_bits` are 0.
+    images whose capacity is below the rate are lost, as they are when it overestimates the SNR. With `csi: none` it
+    knows the statistics nevertheless. There is no signal, and nothing to count but the uses; `side_bits` are 0.
 
     Args:
         source: image to bytes.
@@ -46,8 +46,8 @@ class AtCapacity(Link):
         capacities = channel.capacity(seeds, [uses] * len(images)).tolist()
         if any(isinf(capacity) for capacity in capacities):
             raise ConfigurationError("AtCapacity needs a channel with noise: the capacity of this one is infinite")
-        told_db = channel.csi(seeds)
-        knowledge = ChannelKnowledge(torch.where(told_db.isnan(), channel.snr_db, told_db), channel, seeds)
+        known_db = channel.csi(seeds)
+        knowledge = ChannelKnowledge(torch.where(known_db.isnan(), channel.snr_db, known_db), channel, seeds)
         received, source_bits, outage = [], [], []
         for number, (image, capacity) in enumerate(zip(images, capacities)):
             rate = capacity

@@ -76,7 +76,7 @@ class ChannelKnowledge:
     """What the transmitter knows of the channels that a batch of images will meet, and nothing else.
 
     Args:
-        snr_db: what it is told, per image [B]; NaN for nothing.
+        snr_db: what it knows, per image [B]; NaN for nothing.
         channel: whose fading it knows: each gain as `known_gains` has it, or the statistics of `gains`. None for no
             fading.
         seeds: one per image, with `channel`.

@@ -47,7 +47,7 @@ def measure(
         payload_bits: lengths of one-block messages.
         errors: block errors to wait for at each SNR.
         out: the file.
-        on_row: told of each finished mode.
+        on_row: called with each finished row.
     """
     data = {"code": class_path(type(modes[0][0])), "block_error_rates": list(BLOCK_ERROR_RATES), "rows": []}
     if out.exists():

@@ -31,7 +31,7 @@ LENGTH_BITS, SIZE_BITS, COLOUR_BITS = 32, 32, 24
 
 @dataclass(frozen=True)
 class SeparateControl:
-    """What the receiver is told of one image, in `side_bits`: length, size, fill colour and, if adaptive, the mode."""
+    """The side information of one image, in `side_bits`: length, size, fill colour and, if adaptive, the mode."""
 
     payload_bytes: int
     height: int
@@ -113,12 +113,12 @@ class Separate(Transceiver):
             code, constellation = self.code, self.constellation
             if self.adaptive:
                 code, constellation = self._adapted(image, knowledge, number)
-            tensor, told = self._send_one(image, code, constellation)
+            tensor, signalled = self._send_one(image, code, constellation)
             sent.append(tensor)
-            control.append(told)
-            source_bits.append(8 * told.payload_bytes)
+            control.append(signalled)
+            source_bits.append(8 * signalled.payload_bytes)
         symbols = sent[0].is_complex()
-        per_symbol = [told.constellation.bits_per_symbol if symbols else 1 for told in control]
+        per_symbol = [signalled.constellation.bits_per_symbol if symbols else 1 for signalled in control]
         side_bits = LENGTH_BITS + SIZE_BITS + COLOUR_BITS * (self.fill == "mean")
         if self.adaptive:
             side_bits += ceil(log2(len(self.adaptive.modes(self.code))))
@@ -181,44 +181,44 @@ class Separate(Transceiver):
         symbols = output.noise_variance is not None and control[0].constellation is not None
         inputs = output.zero_forced() if symbols else output.llr()
         images, columns = [], []
-        for received, told in zip(inputs, control):
-            llr = descrambled(told.constellation.demodulate(*received)) if symbols else received
-            image, column = self._receive_one(llr, told)
+        for received, signalled in zip(inputs, control):
+            llr = descrambled(signalled.constellation.demodulate(*received)) if symbols else received
+            image, column = self._receive_one(llr, signalled)
             images.append(image)
             columns.append(column)
         return torch.stack(images), {name: [column[name] for column in columns] for name in columns[0]}
 
-    def _receive_one(self, llr: Tensor, told: SeparateControl) -> tuple[Tensor, dict]:
-        per_symbol = told.constellation.bits_per_symbol if told.constellation else 1
+    def _receive_one(self, llr: Tensor, signalled: SeparateControl) -> tuple[Tensor, dict]:
+        per_symbol = signalled.constellation.bits_per_symbol if signalled.constellation else 1
         decoded = None
         image = None
-        if told.payload_bytes:
-            decoded = told.code.decode(llr, told.payload_bits, per_symbol)
-            image = self._decoded(decoded, told)
+        if signalled.payload_bytes:
+            decoded = signalled.code.decode(llr, signalled.payload_bits, per_symbol)
+            image = self._decoded(decoded, signalled)
         block_ok = torch.zeros(0) if decoded is None else decoded.block_ok
         return (
-            told.fill[:, None, None].expand(3, told.height, told.width) if image is None else image,
+            signalled.fill[:, None, None].expand(3, signalled.height, signalled.width) if image is None else image,
             {
                 "blocks": len(block_ok),
                 "block_errors": len(block_ok) - int(block_ok.sum()),
                 "decode_failed": image is None,
-                "infeasible": not told.payload_bytes,
-                "modulation": told.constellation.name if told.constellation else "none",
-                "nominal_code_rate": getattr(told.code, "rate", 1.0),
+                "infeasible": not signalled.payload_bytes,
+                "modulation": signalled.constellation.name if signalled.constellation else "none",
+                "nominal_code_rate": getattr(signalled.code, "rate", 1.0),
                 "damage": self.damage,
             },
         )
 
-    def _decoded(self, decoded: Decoded, told: SeparateControl) -> Tensor | None:
+    def _decoded(self, decoded: Decoded, signalled: SeparateControl) -> Tensor | None:
         """Return the image in the bits, as far as the `damage` policy and the codec go; None for nothing."""
         usable = decoded.intact_bits()
         if usable < len(decoded.bits):
             usable = {"prefix": usable, "as-is": len(decoded.bits), "discard": 0}[self.damage]
-        payload = np.packbits(decoded.bits.numpy()[: usable // 8 * 8]).tobytes()[: told.payload_bytes]
+        payload = np.packbits(decoded.bits.numpy()[: usable // 8 * 8]).tobytes()[: signalled.payload_bytes]
         if not payload:
             return None
         try:
-            image = self.source.decode_sized(payload, told.height, told.width)
+            image = self.source.decode_sized(payload, signalled.height, signalled.width)
         except DecodeError:
             return None
-        return image if image.shape[1:] == (told.height, told.width) else None
+        return image if image.shape[1:] == (signalled.height, signalled.width) else None

@@ -23,7 +23,6 @@ from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.encoder import Encoder
 from semcomm.models.files import read_tensors, tensors_in
 from semcomm.models.relation_head import RelationHead
-from semcomm.models.sam_checkpoint import load_sam
 from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training import checkpoints
 from semcomm.training.configuration import build, read
@@ -161,23 +160,6 @@ def test_networks_whose_empty_tensors_claim_terabytes(tmp_path):
     }
     with pytest.raises(ModelError, match="ask for 9,000,000,000,000 numbers, and it holds 0"):
         RelationHead.load(safetensors(tmp_path / "head.safetensors", head))
-    sam = {
-        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": empty(2),
-        "image_encoder.pos_embed": {"dtype": "F32", "shape": [0, 64, 64, wide], "data_offsets": [0, 0]},
-        "image_encoder.patch_embed.proj.weight": {"dtype": "F32", "shape": [0, 3, 16, 16], "data_offsets": [0, 0]},
-        "image_encoder.blocks.0.attn.rel_pos_h": {"dtype": "F32", "shape": [127, 64, 0], "data_offsets": [0, 0]},
-        "image_encoder.blocks.0.mlp.lin1.weight": empty(wide),
-        "image_encoder.neck.0.weight": empty(wide),
-        "prompt_encoder.mask_downscaling.3.weight": empty(4),
-        "mask_decoder.transformer.final_attn_token_to_image.q_proj.weight": empty(wide),
-        "mask_decoder.transformer.layers.0.mlp.lin1.weight": empty(wide),
-        "mask_decoder.mask_tokens.weight": empty(4),
-        "mask_decoder.iou_prediction_head.layers.0.weight": empty(wide),
-        "mask_decoder.iou_prediction_head.layers.1.weight": empty(wide),
-    }
-    pytest.importorskip("transformers")
-    with pytest.raises(ModelError, match="numbers, and it holds 0"):
-        load_sam(safetensors(tmp_path / "sam.safetensors", sam))
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 20_000}, {"num_hidden_layers": 10**7}, {"hidden_act": "evil"}])
@@ -303,7 +285,7 @@ def test_thresholds(tmp_path):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
         with pytest.raises(ConfigurationError, match="no file of thresholds"):
-            load_thresholds(str(path))
+            load_thresholds(path)
 
 
 def test_a_image_is_of_a_known_format_whatever_its_name(tmp_path):

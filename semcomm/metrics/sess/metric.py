@@ -25,7 +25,7 @@ class SeSS(Metric):
     size. Two images without objects have the similarity of the whole images alone.
 
     Args:
-        backend: what finds objects, embeds them and tells relations: `embedded`, `pretrained`, or one of them with
+        backend: what finds objects, embeds them and finds relations: `embedded`, `pretrained`, or one of them with
             arguments of its own. `embedded` needs no download and is for trying and testing; its scores are not those
             of the paper's models. The backend's name is in the column's name.
         parameters: `paper`, `authors`, or a file that `semcomm sess tune` wrote.

@@ -258,14 +258,11 @@ def pair_auc(embeddings: Tensor, labels: Tensor) -> float:
         embeddings: [N, d], of any length; compared by their cosine.
         labels: [N].
     """
+    from scipy.stats import mannwhitneyu
+
     units = F.normalize(embeddings, dim=1)
     first, second = torch.triu_indices(len(units), len(units), 1)
     cosines = (units @ units.T)[first, second].double()
     same = labels[first] == labels[second]
-    ordered, order = cosines.sort()
-    below = torch.searchsorted(ordered, ordered, side="left")
-    upto = torch.searchsorted(ordered, ordered, side="right")
-    ranks = torch.empty_like(ordered)
-    ranks[order] = (below + upto + 1).double() / 2  # ties share their mean rank
-    positives, negatives = same.sum(), (~same).sum()
-    return ((ranks[same].sum() - positives * (positives + 1) / 2) / (positives * negatives)).item()
+    statistic = mannwhitneyu(cosines[same], cosines[~same], method="asymptotic").statistic
+    return float(statistic) / int(same.sum() * (~same).sum())

@@ -1,4 +1,4 @@
-"""What an image encoder makes of changed images: figures for its card, found again without the training data."""
+"""Stability of an image encoder on changed images: figures for its card that need no training data."""
 
 import io
 from collections.abc import Callable

@@ -22,17 +22,17 @@ TEXT, BOTH = "text", "text and latent"
 
 @dataclass(frozen=True)
 class AdaptiveControl:
-    """Which of the two an image was sent with, in 1 bit, and what that one tells."""
+    """The side information of one image: which of the two it was sent with, in 1 bit, and that one's own."""
 
     both: bool
-    told: Any
+    control: Any
 
 
 class AdaptiveGenerative(Transceiver):
     """Chooses for each image what is sent of it: the "adaptive transmissions" that the Img2Img-SC paper leaves open.
 
-    Text and latent are sent where the SNR that the transmitter is told is at least `min_snr_db` and both together take
-    at most `max_bpp` source bits per pixel of the original; else text alone. The choice is told in 1 bit.
+    Text and latent are sent where the SNR known to the transmitter is at least `min_snr_db` and both together take
+    at most `max_bpp` source bits per pixel of the original; else text alone. The choice is signalled in 1 bit.
 
     Args:
         text: sends the caption alone.
@@ -64,7 +64,7 @@ class AdaptiveGenerative(Transceiver):
         """Turn each image into symbols, or bits, by the transceiver chosen for it."""
         if self.min_snr_db is not None and any(map(isnan, snr_db.tolist())):
             raise ConfigurationError(
-                "min_snr_db needs to know the SNR, and this channel tells the transmitter nothing: set its csi to "
+                "min_snr_db needs to know the SNR, and the transmitter knows nothing of this channel: set its csi to "
                 "'average', or choose by max_bpp alone"
             )
         signals = [
@@ -94,13 +94,13 @@ class AdaptiveGenerative(Transceiver):
     ) -> tuple[Tensor, Info]:
         """Let each image be received by the transceiver that it was sent with."""
         images: list[Tensor | None] = [None] * len(control)
-        info: dict[str, list[Any]] = {"sent": [BOTH if told.both else TEXT for told in control]}
+        info: dict[str, list[Any]] = {"sent": [BOTH if known.both else TEXT for known in control]}
         for link, both in ((self.text, False), (self.both, True)):
-            chosen = [n for n, told in enumerate(control) if told.both == both]
+            chosen = [n for n, known in enumerate(control) if known.both == both]
             if not chosen:
                 continue
-            told = [control[n].told for n in chosen]
-            received, columns = link.receive(_part(output, chosen), told, [rng[n] for n in chosen])
+            own = [control[n].control for n in chosen]
+            received, columns = link.receive(_part(output, chosen), own, [rng[n] for n in chosen])
             for name, values in columns.items():
                 column = info.setdefault(name, [None] * len(control))
                 for n, value in zip(chosen, values):

@@ -1,4 +1,4 @@
-"""What the transceivers that send a caption share."""
+"""The base of the transceivers that send a caption."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -17,7 +17,7 @@ from semcomm.transceivers.generative.base import GenerativeModel, Size, resized
 from semcomm.transceivers.generative.streams import Message, Multiplexed, StreamControl
 
 LENGTH_BITS = 16
-"""A text's or sketch's length in bytes, told beside."""
+"""A text's or sketch's length in bytes, as side information."""
 
 
 class Captioned(Multiplexed):
@@ -103,7 +103,7 @@ def with_captions(reception: Reception, links: Sequence[Captioned], captions: Se
 
 
 def bytes_message(payload: bytes) -> Message:
-    """Return the message that is some bytes; its length is told beside."""
+    """Return the message that is some bytes; its length is side information."""
     bits = np.unpackbits(np.frombuffer(payload, dtype=np.uint8))
     return Message(torch.from_numpy(bits), LENGTH_BITS)
 

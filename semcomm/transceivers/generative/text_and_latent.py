@@ -22,7 +22,7 @@ class TextAndLatent(Captioned):
     Source: Grassucci et al., "Language-Oriented Semantic Latent Representation for Image Transmission", section 2. The
     receiver noises what arrived up to a step of the schedule (equation 2) and denoises it from there with DDIM: `steps`
     of 50 at strength 0.6 are 30. At strength 0 it decodes the latent as it is, the left end of the paper's Figure 5.
-    Told beside: the original's size, 32 bits, the text's length in bytes, 16, and what the latent's codec needs.
+    Side information: the original's size, 32 bits, the text's length in bytes, 16, and what the latent's codec needs.
 
     Args:
         backend: writes captions, encodes, decodes and generates; `embedded` needs no download.
@@ -64,8 +64,8 @@ class TextAndLatent(Captioned):
         latents = self.backend.encode_once(resized(images, self.backend.working_size(*images.shape[2:])))
         rows = []
         for caption, latent in zip(self._caption_messages(images), latents):
-            bits, told = self.latent.encode(latent)
-            rows.append({"caption": caption, "latent": Message(bits, self.latent.side_bits, told)})
+            bits, side = self.latent.encode(latent)
+            rows.append({"caption": caption, "latent": Message(bits, self.latent.side_bits, side)})
         return rows
 
     def reconstructed(
@@ -79,8 +79,8 @@ class TextAndLatent(Captioned):
         size = self.backend.working_size(control[0].height, control[0].width)
         shape = self.backend.latent_shape(size)
         found = [
-            self.latent.decode(row["latent"].bits, shape, told.told["latent"], generator)
-            for row, told, generator in zip(received, control, rng)
+            self.latent.decode(row["latent"].bits, shape, known.side["latent"], generator)
+            for row, known, generator in zip(received, control, rng)
         ]
         latents = torch.stack([one.latent for one in found])
         count = denoising_steps(self.steps, self.strength)

@@ -32,8 +32,8 @@ class TextAndSketch(Captioned):
     tries `candidates` images, whose seeds both sides know, and sends the index of the one most like the original.
     Otherwise than there, BLIP writes the caption instead of an inversion of the prompt, the edges are Canny's, and the
     map is coded exactly or by any source codec; there, by a learned one trained on edges. The noise of generation comes
-    from `seed` alone, not from the realisation. Told beside: the original's size, 32 bits, both lengths in bytes, 16
-    each, and the index.
+    from `seed` alone, not from the realisation. Side information: the original's size, 32 bits, both lengths in bytes,
+    16 each, and the index.
 
     Args:
         backend: writes captions and generates; it needs a `controlnet`.
@@ -94,7 +94,7 @@ class TextAndSketch(Captioned):
         self.control = control
 
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
-        """Return caption and sketch of each image; the index of its best candidate is told beside the sketch."""
+        """Return caption and sketch of each image; the index of its best candidate goes with the sketch."""
         size = self.backend.working_size(*images.shape[2:])
         allowed = ANY_LENGTH
         if self.sketch_bpp is not None:
@@ -120,7 +120,7 @@ class TextAndSketch(Captioned):
         sketches = [self._decoded_sketch(payload_of(row["sketch"]), size) for row in received]
         blank = torch.zeros(1, *size)
         stacked = torch.stack([blank if sketch is None else sketch for sketch in sketches])
-        generated = self._generated(prompts, stacked, [told.told["sketch"] for told in control])
+        generated = self._generated(prompts, stacked, [known.side["sketch"] for known in control])
         lost = [sketch is None for sketch in sketches]
         return self._finished(generated, size, control, prompts, sketch_failed=lost)
 

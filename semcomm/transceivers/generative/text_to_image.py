@@ -19,7 +19,7 @@ class TextToImage(Captioned):
     """Sends a caption; the receiver makes an image of it, from noise.
 
     Source: Grassucci et al., "Language-Oriented Semantic Latent Representation for Image Transmission", section 2,
-    text only. Whatever arrives is the prompt, errors included. Told beside: the original's size, 32 bits, and the
+    text only. Whatever arrives is the prompt, errors included. Side information: the original's size, 32 bits, and the
     text's length in bytes, 16.
 
     Args:

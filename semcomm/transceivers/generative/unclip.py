@@ -20,7 +20,7 @@ class UnCLIP(Multiplexed):
 
     Source: "Semantic Similarity Score for Measuring Visual Similarity at Semantic Level", Figures 12 and 16, where no
     channel is between (`Noiseless`) and `noise_level` is what changes: the noise on the embedding in steps of 1,000.
-    Told beside: the original's size, 32 bits, and what the codec needs.
+    Side information: the original's size, 32 bits, and what the codec needs.
 
     Args:
         backend: embeds and generates; none is `StableUnCLIP`.
@@ -56,7 +56,7 @@ class UnCLIP(Multiplexed):
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return the embedding of each image."""
         coded = [self.latent.encode(row) for row in self.backend.embed_once(images)]
-        return [{"embedding": Message(bits, self.latent.side_bits, told)} for bits, told in coded]
+        return [{"embedding": Message(bits, self.latent.side_bits, side)} for bits, side in coded]
 
     def reconstructed(
         self,
@@ -68,8 +68,8 @@ class UnCLIP(Multiplexed):
         height, width = control[0].height, control[0].width
         size = self.backend.working_size(height, width)
         found = [
-            self.latent.decode(row["embedding"].bits, (self.backend.width,), told.told["embedding"], generator)
-            for row, told, generator in zip(received, control, rng)
+            self.latent.decode(row["embedding"].bits, (self.backend.width,), known.side["embedding"], generator)
+            for row, known, generator in zip(received, control, rng)
         ]
         embeddings = torch.stack([one.latent for one in found])
         generated = self.backend.generate(embeddings, size, self.steps, self.guidance, self.noise_level, rng)
