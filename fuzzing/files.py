@@ -23,8 +23,8 @@ from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
-from semcomm.models.encoder import Encoder, EncoderNetwork
-from semcomm.models.files import read_tensors
+from semcomm.models.encoders.efficientnet_network import EfficientNetLite
+from semcomm.models.files import read_tensors, read_weights
 from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
 from semcomm.training.data import listed
@@ -67,8 +67,8 @@ def _training(data: bytes) -> None:
 
 TRAINING = b"""\
 task:
-  class_path: semcomm.training.tasks.ImageClassification
-  init_args: {class_folder: photos, widths: [8, 16], depths: [1, 1], dimensions: 8}
+  class_path: semcomm.training.tasks.Distillation
+  init_args: {class_folder: photos, photo_list: list.csv, sizes: [64, 96], views: 2}
 steps: 10
 batch: 4
 learning_rate: 1e-3
@@ -82,13 +82,13 @@ def _safetensors(header: object, size: int) -> bytes:
 
 
 def _encoders() -> Sequence[bytes]:
-    sizes = {"widths": [4], "depths": [1], "dimensions": 4}
-    card = {"card": json.dumps({"name": "x", "network": sizes})}
-    return [save(EncoderNetwork(**sizes).state_dict(), card), _safetensors({"__metadata__": card}, 0)]
+    card = {"card": json.dumps({"name": "x", "network": {"classes": 2}})}
+    head = {"_fc.weight": torch.zeros(2, 8), "_fc.bias": torch.zeros(2)}  # all of a network would be megabytes
+    return [save(head, card), _safetensors({"__metadata__": card}, 0)]
 
 
 def _encoder(data: bytes) -> None:
-    Encoder.read(file_of(data, "encoder.safetensors"))
+    read_weights(file_of(data, "encoder.safetensors"), "image encoder").network(EfficientNetLite)
 
 
 def _weights(data: bytes) -> None:
