@@ -200,19 +200,25 @@ def score(argv: Sequence[str]) -> None:
 
 
 def thresholds(argv: Sequence[str]) -> None:
-    """Measure the SNR that each constellation and code rate needs, for adaptive modulation."""
+    """Measure the SNR that each constellation and code rate needs, for link adaptation."""
     parser = _parser(thresholds)
-    parser.add_argument("--out", type=Path, default=Path("thresholds.json"), help="file to write")
-    parser.add_argument("--rates", type=float, nargs="+", default=[1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6])
+    parser.add_argument("--out", type=Path, default=Path("thresholds.json"), help="file to write, or to go on with")
+    parser.add_argument("--rates", type=float, nargs="+", help="with every constellation (default: what semcomm ships)")
     parser.add_argument("--constellations", nargs="+", default=["bpsk", "qpsk", "16qam", "64qam", "256qam"])
-    parser.add_argument("--payload-bits", type=int, nargs="+", default=[512, 2048, 8192])
-    parser.add_argument("--errors", type=int, default=30, help="block errors to wait for at each SNR")
+    parser.add_argument("--payload-bits", type=int, nargs="+", default=[256, 1024, 3824, 3825, 8424])
+    parser.add_argument("--errors", type=int, default=20, help="block errors to wait for at each SNR")
     arguments = parser.parse_args(argv)
     from semcomm.codecs import LDPC5G
-    from semcomm.transceivers.thresholds import measure
+    from semcomm.transceivers.adaptation import TABLE_RATES
+    from semcomm.transceivers.measurement import COMMON_RATES, measure
 
-    codes = [LDPC5G(rate) for rate in arguments.rates]
-    measure(codes, arguments.constellations, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
+    names = arguments.constellations
+    if arguments.rates:
+        modes = [(LDPC5G(rate), name) for rate in arguments.rates for name in names]
+    else:
+        modes = [(LDPC5G(rate), name) for name in names for rate in TABLE_RATES[name]]
+        modes += [(LDPC5G(rate), name) for rate in COMMON_RATES for name in names]
+    measure(modes, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
 
 
 def sess(argv: Sequence[str]) -> None:
