@@ -8,7 +8,6 @@ from typing import Any
 from semcomm.errors import ConfigurationError
 
 
-
 def main(argv: Sequence[str], parser: argparse.ArgumentParser) -> None:
     """Run one of the sub-commands."""
     parts = parser.add_subparsers(dest="part", required=True)
@@ -28,7 +27,9 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--folder", type=Path, metavar="DIR", help="holds a folder `original`, and one for each link")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="YAML with any settings of a study")
     parser.add_argument("--kind", choices=["triplets", "pairs", "choices"], help="what is asked (default: triplets)")
-    parser.add_argument("--items", type=int, default=100, help="how many are chosen from runs or folders (default: 100)")
+    parser.add_argument(
+        "--items", type=int, default=100, help="how many are chosen from runs or folders (default: 100)"
+    )
     parser.add_argument("--raters", type=int, help="links to make (default: as many as the items need)")
 
 
@@ -110,7 +111,9 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 def _of_files(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("of a file of scores")
     group.add_argument("--images", type=Path, metavar="DIR", help="where its images are (default: beside it)")
-    group.add_argument("--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of its scores (default: 0 1)")
+    group.add_argument(
+        "--scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of its scores (default: 0 1)"
+    )
     group.add_argument("--limit", type=int, metavar="N", help="so many of its rows only, drawn at random")
 
 

@@ -133,9 +133,7 @@ class Database:
         with self.transaction() as db:
             (last,) = db.execute("SELECT COALESCE(MAX(number), 0) FROM raters").fetchone()
             codes = [f"R{number:03d}" for number in range(last + 1, last + count + 1)]
-            db.executemany(
-                "INSERT INTO raters VALUES (?, ?, NULL, NULL)", [(code, int(code[1:])) for code in codes]
-            )
+            db.executemany("INSERT INTO raters VALUES (?, ?, NULL, NULL)", [(code, int(code[1:])) for code in codes])
         return codes
 
     def begin(self, rater: Rater, choose: Callable[[dict[int, int]], Sequence[Trial]]) -> None:

@@ -60,7 +60,9 @@ def write_triplets(opinions: Opinions, study: Study, path: Path) -> int:
         StudyError: for a study of choices, which has no scores, or when nothing was rated.
     """
     if study.settings.kind == "choices":
-        raise StudyError(f"{study.folder}: is a study of choices, which give no scores to tune on; use triplets or pairs")
+        raise StudyError(
+            f"{study.folder}: is a study of choices, which give no scores to tune on; use triplets or pairs"
+        )
     means, counts = opinions.means(), (~np.isnan(opinions.scores)).sum(0)
     twos = opinions.rivals if len(opinions.rivals) else np.repeat(np.arange(len(opinions.pairs))[:, None], 2, 1)
     text = io.StringIO()
@@ -70,7 +72,9 @@ def write_triplets(opinions: Opinions, study: Study, path: Path) -> int:
     for first, second in twos:
         if counts[first] and counts[second]:
             a, b = opinions.pairs[first], opinions.pairs[second]
-            files = [os.path.relpath(study.path_of(key), path.parent) for key in (a.reference, a.candidate, b.candidate)]
+            files = [
+                os.path.relpath(study.path_of(key), path.parent) for key in (a.reference, a.candidate, b.candidate)
+            ]
             scores = [f"{means[n]:.6f}" for n in (first, second)]
             writer.writerow([*files, *scores, min(counts[first], counts[second]), opinions.people])
             rows += 1

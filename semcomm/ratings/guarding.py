@@ -141,7 +141,11 @@ async def _body(receive: Receive) -> tuple[bytes, tuple[int, str] | None]:
 
 
 async def _answer(send: Send, status: int, text: str) -> None:
-    headers = {"Content-Type": "text/plain; charset=utf-8", **({"Retry-After": "5"} if status == 429 else {}), **HEADERS}
+    headers = {
+        "Content-Type": "text/plain; charset=utf-8",
+        **({"Retry-After": "5"} if status == 429 else {}),
+        **HEADERS,
+    }
     body = text.encode()
     headers["Content-Length"] = str(len(body))
     await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})

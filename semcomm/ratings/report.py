@@ -102,7 +102,9 @@ def _table(judged: Mapping[str, Mapping[str, Estimated]]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = [
-        {"metric": name, "statistic": kind, **vars(found)} for name, kinds in judged.items() for kind, found in kinds.items()
+        {"metric": name, "statistic": kind, **vars(found)}
+        for name, kinds in judged.items()
+        for kind, found in kinds.items()
     ]
     return pd.DataFrame(rows, columns=["metric", "statistic", "value", "low", "high", "count"])
 
@@ -172,21 +174,25 @@ def _page(
     if CEILING in judged:
         ranked.append((CEILING, judged[CEILING]))
     groups = len(np.unique(opinions.groups))
-    return templates().get_template("report.html").render(
-        opinions=opinions,
-        people=opinions.people,
-        counted=sum(not c.excluded for c in opinions.conduct),
-        answers=int((~np.isnan(opinions.scores if len(opinions.scores) else opinions.preferences)).sum()),
-        agreement=agreement,
-        kinds=[(kind, HEADS[kind]) for kind in kinds],
-        ranked=ranked,
-        ceiling=CEILING,
-        charts=_charts(opinions, values),
-        raters=_raters(opinions).to_dict("records") if opinions.conduct else [],
-        notes=notes,
-        resamples=resamples,
-        drawn="originals" if groups >= FEWEST_GROUPS else "items",
-        correlations=bool(set(KINDS) & set(kinds)),
+    return (
+        templates()
+        .get_template("report.html")
+        .render(
+            opinions=opinions,
+            people=opinions.people,
+            counted=sum(not c.excluded for c in opinions.conduct),
+            answers=int((~np.isnan(opinions.scores if len(opinions.scores) else opinions.preferences)).sum()),
+            agreement=agreement,
+            kinds=[(kind, HEADS[kind]) for kind in kinds],
+            ranked=ranked,
+            ceiling=CEILING,
+            charts=_charts(opinions, values),
+            raters=_raters(opinions).to_dict("records") if opinions.conduct else [],
+            notes=notes,
+            resamples=resamples,
+            drawn="originals" if groups >= FEWEST_GROUPS else "items",
+            correlations=bool(set(KINDS) & set(kinds)),
+        )
     )
 
 

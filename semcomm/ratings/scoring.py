@@ -36,7 +36,10 @@ def scored(
         database: where values are kept, and found again.
         on_note: told what a reader should know.
     """
-    return {metric.name: Judgement(_values(opinions, metric, database, on_note), metric.higher_is_better) for metric in metrics}
+    return {
+        metric.name: Judgement(_values(opinions, metric, database, on_note), metric.higher_is_better)
+        for metric in metrics
+    }
 
 
 def _values(

@@ -307,9 +307,9 @@ def serve(
     if given and (given.scheme not in ("http", "https") or not given.hostname):
         raise ConfigurationError(f"the address {address!r} is no URL such as https://study.example.org")
     with locked(study.folder):
-        listening = _listening(host, port)
+        made = listening(host, port)
         name = f"[{host}]" if ":" in host else host
-        reached = (address or f"http://{name}:{listening.getsockname()[1]}").rstrip("/")
+        reached = (address or f"http://{name}:{made.getsockname()[1]}").rstrip("/")
         hosts = {*LOOPBACK, name.lower()}
         if given:
             hosts.add(f"[{given.hostname}]" if ":" in given.hostname else given.hostname.lower())
@@ -327,10 +327,15 @@ def serve(
             ws="none",
         )
         on_ready(reached)
-        uvicorn.Server(configuration).run(sockets=[listening])
+        uvicorn.Server(configuration).run(sockets=[made])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        StudyError: when the address cannot be had.
+    """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         made = socket.socket(family, socket.SOCK_STREAM)

@@ -72,8 +72,10 @@ def from_runs(folders: Sequence[Path], count: int, kind: str, seed: int = 0) -> 
                 continue
             facts = {"link": point.transceiver, "channel": point.channel}
             facts |= {column: float(row[column]) for column in ("snr_db", "bpp", "cbr") if row[column] == row[column]}
-            link = f"{folder.name}: {point.transceiver}, {point.channel}" if len(folders) > 1 else (
-                f"{point.transceiver}, {point.channel}"
+            link = (
+                f"{folder.name}: {point.transceiver}, {point.channel}"
+                if len(folders) > 1
+                else (f"{point.transceiver}, {point.channel}")
             )
             found.append(Candidate(names[name], link, f"{number}", partial(_kept, kept, key), facts))
     if not found:
@@ -170,13 +172,13 @@ def balanced(
         loads = [candidate.load for candidate in chosen] + [None] * (2 - each)
         items.append(Shown(originals[name], *loads, {"names": names, "candidates": facts}))
     if not items:
-        raise StudyError("no original has two reconstructions to compare; add links or points, or make a study of pairs")
+        raise StudyError(
+            "no original has two reconstructions to compare; add links or points, or make a study of pairs"
+        )
     return [items[n] for n in rng.permutation(len(items))]
 
 
-def _least_used(
-    candidates: Sequence[Candidate], used: Counter, seen: set, each: int
-) -> tuple[Candidate, ...] | None:
+def _least_used(candidates: Sequence[Candidate], used: Counter, seen: set, each: int) -> tuple[Candidate, ...] | None:
     """Return the one or two candidates that were shown least and not together before."""
 
     def worth(candidate: Candidate, beside: str = "") -> tuple[int, ...]:

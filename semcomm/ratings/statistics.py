@@ -261,8 +261,9 @@ def _ceiling(
             for kind in KINDS:
                 found.setdefault(kind, []).append(correlation(kind, mine, theirs))
         if len(opinions.rivals):
-            mine, theirs = opinions.preferences[rater, triplets], mean_scores(
-                opinions.preferences[others][:, triplets], equal
+            mine, theirs = (
+                opinions.preferences[rater, triplets],
+                mean_scores(opinions.preferences[others][:, triplets], equal),
             )
             found.setdefault("preference", []).append(preference_accuracy(mine, 1 - mine, theirs))
     result = {}

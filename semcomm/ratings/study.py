@@ -62,8 +62,8 @@ class Study:
         """
         folder = Path(folder)
         kept, practice = _practice(items, wanted)
-        wanted = replace(wanted, items_per_rater=min(wanted.items_per_rater, len(kept)))
-        wanted = replace(wanted, repeats=min(wanted.repeats, wanted.items_per_rater))
+        most = min(wanted.items_per_rater, len(kept))
+        wanted = replace(wanted, items_per_rater=most, repeats=min(wanted.repeats, most))
         try:
             if folder.exists() and any(folder.iterdir()):
                 raise StudyError(f"{folder}: is not empty; a study takes a new folder")
@@ -87,9 +87,7 @@ class Study:
         """Note a rater's consent; with the first one, the settings are fixed."""
         if self.database.meta(FROZEN) is None:
             self.database.set_meta(FROZEN, asdict(self.settings))
-        self.database.begin(
-            rater, lambda shown: trials_of(self.settings, self.database.items(), shown, rater.number)
-        )
+        self.database.begin(rater, lambda shown: trials_of(self.settings, self.database.items(), shown, rater.number))
 
     def keys_of(self, trial: Trial, item: Item) -> dict[str, str]:
         """Return where -> hash of the image that stands there in a trial."""

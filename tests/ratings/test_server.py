@@ -173,10 +173,20 @@ def test_every_answer_carries_its_headers(client):
 
 def test_names_are_text(tmp_path):
     hostile = '</title><script>alert("1")</script>&{{ 7 * 7 }}'
-    settings = {"title": hostile, "question": hostile, "low": hostile, "instructions": hostile, "words": {"next": hostile}}
+    settings = {
+        "title": hostile,
+        "question": hostile,
+        "low": hostile,
+        "instructions": hostile,
+        "words": {"next": hostile},
+    }
     study = small_study(tmp_path / "it", raters=1, **settings)
     client = Client(study, "R001")
-    pages = [client.get(""), call(client.app, "GET", f"/admin/{study.links.administrator}"), call(client.app, "GET", "/")]
+    pages = [
+        client.get(""),
+        call(client.app, "GET", f"/admin/{study.links.administrator}"),
+        call(client.app, "GET", "/"),
+    ]
     for page in pages:
         text = page.body.decode()
         assert "<script>alert" not in text and "7 * 7" in text

@@ -62,7 +62,9 @@ def test_correlations_are_those_of_scipy(count):
     assert correlation("pearson", one, other) == pytest.approx(stats.pearsonr(a, b).statistic)
     assert correlation("kendall", one, other) == pytest.approx(stats.kendalltau(a, b).statistic)
     one[0] = np.inf  # has a rank, and no place on a line
-    assert correlation("pearson", one, other) == pytest.approx(stats.pearsonr(one[known][1:], other[known][1:]).statistic)
+    assert correlation("pearson", one, other) == pytest.approx(
+        stats.pearsonr(one[known][1:], other[known][1:]).statistic
+    )
     assert np.isfinite(correlation("spearman", one, other))
     assert np.isnan(correlation("pearson", np.ones(9), np.arange(9)))
 

@@ -45,7 +45,9 @@ def read_human(
     header = _header(path)
     if set(COLUMNS) <= set(header) or path.suffix != ".csv":
         if images is not None or scale is not None:
-            raise ConfigurationError(f"{path}: has triplets, whose images are beside it and whose scores are from 0 to 1")
+            raise ConfigurationError(
+                f"{path}: has triplets, whose images are beside it and whose scores are from 0 to 1"
+            )
         rows = read_triplets(path)
     else:
         columns = next((names for names in (PAIRS, CRISSCROSSED) if set(names) <= set(header)), None)
@@ -90,7 +92,9 @@ def _pairs(path: Path, columns: tuple[str, ...], scale: tuple[float, float], ima
         except (TypeError, ValueError):
             score = float("nan")
         if not low <= score <= high:
-            raise ConfigurationError(f"{path}, pair {number}: {columns[2]} is {text!r}; the scale is {low:g} to {high:g}")
+            raise ConfigurationError(
+                f"{path}, pair {number}: {columns[2]} is {text!r}; the scale is {low:g} to {high:g}"
+            )
         rows.append(
             {
                 "reference": str(folder / first),

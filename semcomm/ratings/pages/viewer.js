@@ -59,7 +59,7 @@ const viewer = (() => {
   flickerButton.addEventListener("click", () => flicker(timer === null));
   document.getElementById("close").addEventListener("click", () => dialog.close());
   stage.addEventListener("click", () => { flicker(false); alternate(); });
-  dialog.addEventListener("close", () => flicker(false));
+  dialog.addEventListener("close", () => { if (!dialog.open) flicker(false); });
   dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.toLowerCase();
