@@ -2,7 +2,7 @@
 
     python -m benchmarks [FOLDER] [--quick]
 
-FOLDER holds pictures of 768x512, such as the 24 of Kodak; without it the built-in photographs stand in. `--quick` takes
+FOLDER holds images of 768x512, such as the 24 of Kodak; without it the built-in photographs stand in. `--quick` takes
 minutes instead of an hour. Run it on an idle machine.
 """
 
@@ -17,20 +17,20 @@ def main() -> None:
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    pictures = [arguments.folder] if arguments.folder else []
+    images = [arguments.folder] if arguments.folder else []
     limit = ["--limit", "3"] if arguments.quick else []
     commands = {
         "LDPC decoding beside Sionna and pyldpc": ["ldpc", *(["--quick"] if arguments.quick else [])],
-        "The stages of the separate link": ["link", *pictures, *limit],
+        "The stages of the separate link": ["link", *images, *limit],
         "The sweep engine": ["sweep"],
         "Generative transceivers": ["generative", *(["--repeats", "3"] if arguments.quick else [])],
         "Metrics": ["metrics"],
         "SeSS matching": ["sess_matching"],
-        "What the embedded SeSS is worth": ["sess_worth", *(pictures or ["builtin"]), *limit],
-        "Source codecs": ["source_codecs", *(pictures or ["builtin"]), *limit],
-        "Learned codecs": ["learned", "quality", *(pictures or ["builtin"]), *limit, "--realisations", "2"],
+        "What the embedded SeSS is worth": ["sess_worth", *(images or ["builtin"]), *limit],
+        "Source codecs": ["source_codecs", *(images or ["builtin"]), *limit],
+        "Learned codecs": ["learned", "quality", *(images or ["builtin"]), *limit, "--realisations", "2"],
         "Speed of the learned codecs": ["learned", "speed"],
-        "Damaged JPEG 2000": ["damaged_jpeg2000", *(pictures or ["builtin"]), *limit],
+        "Damaged JPEG 2000": ["damaged_jpeg2000", *(images or ["builtin"]), *limit],
     }
     for title, (module, *options) in commands.items():
         print(f"\n## {title}\n", flush=True)

@@ -152,8 +152,8 @@ def flips(images: list[Tensor], bpp: float, trials: int = 5) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="a folder of pictures, or builtin")
-    parser.add_argument("--limit", type=int, help="the first so many pictures only")
+    parser.add_argument("folder", help="a folder of images, or builtin")
+    parser.add_argument("--limit", type=int, help="the first so many images only")
     arguments = parser.parse_args()
     images = [image for _, image in ImageSet(arguments.folder, limit=arguments.limit)]
     print(f"{len(images)} images of {Path(arguments.folder).name}")

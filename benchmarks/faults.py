@@ -4,7 +4,7 @@
 
 Every trial is a process of its own. A *disk* that is full from the n-th write on and a *clock* that jumps are made by
 a preloaded library (`faults.c`; it takes Linux and a C compiler): every write below the run's folder counts, SQLite's
-too. *Killed* is SIGKILL at the n-th of all steps: before and after each transmission, score, picture, memo entry,
+too. *Killed* is SIGKILL at the n-th of all steps: before and after each transmission, score, image, memo entry,
 transaction and exported file, and between writing a file and giving it its name. *Damaged* are bytes turned over in
 every memo file, in every reconstruction and, every 256 bytes, in the database. `--short` tries every 17th. It exits
 with 1 if a row was lost or changed, if anything but an error of our own came out, or if something finished was done
@@ -32,14 +32,14 @@ import pandas as pd
 import torch
 
 from semcomm import Ledger, Link, Reception, memo, open_results, run
+from semcomm.analysis.figures import draw
+from semcomm.analysis.report import write_report
 from semcomm.errors import SemcommError
 from semcomm.files import Files
 from semcomm.images import ImageSet, quantise, read_image, write_image
-from semcomm.sweep import engine, results
-from semcomm.sweep.figures import draw
-from semcomm.sweep.folder import locked
-from semcomm.sweep.report import write_report
-from semcomm.sweep.store import DATABASE, Store
+from semcomm.runs import engine, results
+from semcomm.runs.folder import locked
+from semcomm.runs.store import DATABASE, Store
 
 FINISHED, REFUSED, WRONG = 0, 3, 4
 Trial = Callable[[Path], None]
@@ -62,13 +62,13 @@ class Kept(Link):
         )
 
 
-def experiment(pictures: Path, **changes: Any) -> dict:
-    """Return the run that is disturbed: eight batches of one picture."""
+def experiment(images: Path, **changes: Any) -> dict:
+    """Return the run that is disturbed: eight batches of one image."""
     return {
         "transceivers": {"kept": {"class_path": "benchmarks.faults.Kept"}},
         "channels": {"awgn": "AWGN"},
         "sweep": {"channel.snr_db": [0, 10], "number": [1, 2]},
-        "images": {"path": str(pictures)},
+        "images": {"path": str(images)},
         "metrics": ["PSNR", "MSE"],
         "batch_size": 1,
         "keep": "all",
@@ -77,16 +77,16 @@ def experiment(pictures: Path, **changes: Any) -> dict:
 
 
 class Bench:
-    """Two pictures, the rows of an undisturbed run of them, and a table of what was tried."""
+    """Two images, the rows of an undisturbed run of them, and a table of what was tried."""
 
     def __init__(self, folder: Path, every: int) -> None:
         self.folder = folder
         self.every = every
-        self.pictures = folder / "pictures"
-        self.pictures.mkdir()
+        self.images = folder / "images"
+        self.images.mkdir()
         for name, image in ImageSet(limit=2, size=24):
-            write_image(self.pictures / f"{name}.png", image)
-        self.plan = experiment(self.pictures)
+            write_image(self.images / f"{name}.png", image)
+        self.plan = experiment(self.images)
         self.reference = run(self.plan, folder / "reference").table
         draw(open_results(folder / "reference"), folder / "warm")
         self.lines: list[tuple[str, int, int, int]] = []
@@ -276,8 +276,8 @@ def clock(bench: Bench) -> None:
                         before = time.time()
                         library.jump(seconds)
                         assert abs(time.time() - before - seconds) < 60
-                        for picture in bench.pictures.iterdir():
-                            os.utime(picture)
+                        for image in bench.images.iterdir():
+                            os.utime(image)
                         raise KeyboardInterrupt
 
                 with contextlib.suppress(KeyboardInterrupt):
@@ -311,8 +311,8 @@ def damaged(bench: Bench) -> None:
 
     bench.series("database damaged or cut short", database(), {FINISHED})
 
-    def pictures() -> Iterator[tuple[Path, Trial]]:
-        """A damaged picture must be found when a metric is added, sent again, and said."""
+    def images() -> Iterator[tuple[Path, Trial]]:
+        """A damaged image must be found when a metric is added, sent again, and said."""
         names = sorted(p.relative_to(bench.folder / "reference") for p in bench.folder.glob("reference/rec*/*/*.png"))
         for number, name in enumerate(names):
 
@@ -330,7 +330,7 @@ def damaged(bench: Bench) -> None:
 
             yield bench.new(started=True), trial
 
-    bench.series("reconstruction damaged", pictures(), {FINISHED})
+    bench.series("reconstruction damaged", images(), {FINISHED})
 
     def cache() -> Iterator[tuple[Path, Trial]]:
         names = [p.relative_to(bench.folder / "reference") for p in bench.folder.glob("reference/memo/*/*")]
@@ -350,17 +350,17 @@ def damaged(bench: Bench) -> None:
     bench.series("cache file damaged", cache(), {FINISHED})
 
 
-# Pictures that change, two runs in a folder
+# Images that change, two runs in a folder
 
 
 def dataset(bench: Bench) -> None:
-    """A picture is changed, with its date and size as before, taken away or added, in mid-run and after a stop."""
-    first, second = sorted(bench.pictures.iterdir())
+    """An image is changed, with its date and size as before, taken away or added, in mid-run and after a stop."""
+    first, second = sorted(bench.images.iterdir())
 
     @contextlib.contextmanager
     def changed(how: str) -> Iterator[None]:
         data, dates = second.read_bytes(), second.stat()
-        extra = bench.pictures / "zebra.png"
+        extra = bench.images / "zebra.png"
         if how == "replaced":
             write_image(second, read_image(first))
         elif how == "changed in place":
@@ -403,7 +403,7 @@ def dataset(bench: Bench) -> None:
 
             yield bench.new(), going
 
-    bench.series("pictures changed under the run", trials(), {REFUSED})
+    bench.series("images changed under the run", trials(), {REFUSED})
 
 
 def two_runs(bench: Bench) -> None:

@@ -3,7 +3,7 @@
     python -m benchmarks.learned quality FOLDER [--limit N] [--realisations 10] [--links NAME ...] [--out DIR] [--cards]
     python -m benchmarks.learned speed
 
-`quality` sends every picture of the folder at five SNRs and five rates over AWGN; with `--out` it can be stopped and
+`quality` sends every image of the folder at five SNRs and five rates over AWGN; with `--out` it can be stopped and
 goes on, or begin with some of the links and go on with all. PSNR and MS-SSIM are means of the images' own. `--cards`
 writes the PSNR of the learned codecs into the cards of their weights. `speed` takes torch's threads, one for each core,
 and shows the largest resident memory of a process that sends one image of 12 megapixels.
@@ -22,7 +22,7 @@ import torch
 
 import semcomm as sc
 from semcomm.jscc.loading import WEIGHTS
-from semcomm.sweep.run import default_workers
+from semcomm.runs.run import default_workers
 
 SNRS_DB = (0, 5, 10, 15, 20)
 RATES = {1 / 128: "1/384", 1 / 32: "1/96", 1 / 8: "1/24", 1 / 4: "1/12", 1 / 2: "1/6"}
@@ -88,9 +88,9 @@ def quality(arguments: argparse.Namespace, out: str) -> pd.DataFrame:
     columns = {metric.name: 2 if metric.unit else 4 for metric in results.experiment.image_metrics} | {"side": 2}
     titles = {"side": "Bits of side information for each 16x16 pixels"}
     means = table.groupby(["channel_uses_per_pixel", "transceiver", "snr_db"])[list(columns)].mean()
-    pictures = table["image"].nunique()
+    images = table["image"].nunique()
     for column, digits in columns.items():
-        print(f"\n{titles.get(column, column)}, mean of {pictures} pictures, {realisations} realisations\n")
+        print(f"\n{titles.get(column, column)}, mean of {images} images, {realisations} realisations\n")
         print("| CBR | link | " + " | ".join(f"{snr_db} dB" for snr_db in SNRS_DB) + " |")
         print("|---|---|" + "---|" * len(SNRS_DB))
         for rate, name in reversed(RATES.items()):

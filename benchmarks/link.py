@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def enlarged(image: torch.Tensor, number: int) -> torch.Tensor:
-    """A picture of 768x512, different for each number."""
+    """An image of 768x512, different for each number."""
     turned = image.roll(7 * number, 2)
     return quantise(interpolate(turned[None], (512, 768), mode="bicubic"))[0]
 

@@ -20,7 +20,7 @@ PAIRS, TRIALS = 1000, 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", nargs="?", help="a picture of 768x512; else a built-in one, enlarged")
+    parser.add_argument("image", nargs="?", help="an image of 768x512; else a built-in one, enlarged")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.image:

@@ -4,7 +4,7 @@
 
 A task sleeps for 50 ms, so one worker without any overhead does 20 a second. Counted is from the 10th task done to the
 last, so that starting the workers is left out. Ray runs on nodes of one core each on this machine, which is why the
-work sleeps. Last, the figure of the quick start on one picture with the memo and without it, in processor seconds.
+work sleeps. Last, the figure of the quick start on one image with the memo and without it, in processor seconds.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def ceiling(folder: Path, with_ray: bool) -> None:
         return
     from ray.cluster_utils import Cluster
 
-    from semcomm.sweep.cluster import RayCluster
+    from semcomm.runs.cluster import RayCluster
 
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
     small = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "include_log_monitor": False}
@@ -77,7 +77,7 @@ class Forgetful(memo.Memo):
 def kept(folder: Path) -> None:
     file = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
     changes = {"images.limit": 1, "images.size": 256, "metrics": ["PSNR", "SeSS"]}
-    from semcomm.sweep.experiment import load
+    from semcomm.experiment.experiment import load
 
     used = {}
     for name in ("with the memo", "without"):
@@ -87,9 +87,7 @@ def kept(folder: Path) -> None:
         run(load(file, changes), folder / name.replace(" ", "-"))
         used[name] = time.process_time() - began
     first, second = used.values()
-    print(
-        f"\nQuick start, one picture: {first:.1f} s with the memo, {second:.1f} s without: {second / first:.1f} times."
-    )
+    print(f"\nQuick start, one image: {first:.1f} s with the memo, {second:.1f} s without: {second / first:.1f} times.")
 
 
 def main() -> None:

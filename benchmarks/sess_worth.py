@@ -3,7 +3,7 @@
     python -m benchmarks.sess_worth KODAK [--caltech FOLDER] [--limit N]
 
 KODAK is a folder of the 24 images of Kodak, on which nothing was trained. FOLDER holds Caltech-101, a folder
-of pictures for each class; of it, the classes that the encoder training never saw are used.
+of images for each class; of it, the classes that the encoder training never saw are used.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from semcomm.transceivers import ColourFilter, Reflection, Rotation, Scaling, Tr
 
 RATES = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0)
 PUBLISHED = {"translation": 0.915, "rotation": 0.847, "reflection": 0.836, "scaling": 0.906, "colour filter": 0.864}
-"""SeSS of the paper's Figure 13, with the published models, on one picture each."""
+"""SeSS of the paper's Figure 13, with the published models, on one image each."""
 PAIRS_PER_CLASS = 10
 
 
@@ -84,7 +84,7 @@ def coded(image: Tensor, bpp: float) -> Tensor:
 
 
 def apart(images: list[Tensor], metrics: list[Metric]) -> None:
-    """Reconstructions of the same picture at 0.1 bpp against unrelated pictures of the same size."""
+    """Reconstructions of the same image at 0.1 bpp against unrelated images of the same size."""
     rows = []
     received = [coded(image, 0.1) for image in images]
     pairs = [(a, b) for a, b in combinations(images, 2) if a.shape == b.shape]
@@ -94,7 +94,7 @@ def apart(images: list[Tensor], metrics: list[Metric]) -> None:
         numbers = (np.mean(same), min(same), np.mean(other), max(other), auc(same, other))
         rows.append([metric.name, *(f"{n:.3f}" for n in numbers)])
     names = ["metric", "same at 0.1 bpp, mean", "lowest", "unrelated, mean", "highest", "AUC"]
-    table(f"Same picture or another ({len(images)} and {len(pairs)} pairs)", names, rows)
+    table(f"Same image or another ({len(images)} and {len(pairs)} pairs)", names, rows)
 
 
 def transformed(images: list[Tensor], metrics: list[Metric]) -> None:
@@ -116,7 +116,7 @@ def transformed(images: list[Tensor], metrics: list[Metric]) -> None:
 
 
 def classes(folder: Path) -> None:
-    """Two pictures of one class against two of different classes, among classes that training never saw."""
+    """Two images of one class against two of different classes, among classes that training never saw."""
     from semcomm.models.encoder import load_encoder
 
     unseen = json.loads(json.dumps(load_encoder().card))["unseen_classes"]

@@ -1,4 +1,4 @@
-"""Rate, PSNR and speed of the source codecs on a folder of pictures, one thread, as a table in Markdown.
+"""Rate, PSNR and speed of the source codecs on a folder of images, one thread, as a table in Markdown.
 
     python -m benchmarks.source_codecs FOLDER [--limit N] [--bpp 0.25 0.5 1 2] [--codecs JPEG2000 ...]
 
@@ -21,8 +21,8 @@ from semcomm.images import ImageSet
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="a folder of pictures, or builtin")
-    parser.add_argument("--limit", type=int, help="the first so many pictures only")
+    parser.add_argument("folder", help="a folder of images, or builtin")
+    parser.add_argument("--limit", type=int, help="the first so many images only")
     parser.add_argument("--bpp", type=float, nargs="+", default=[0.125, 0.25, 0.5, 1.0, 2.0])
     parser.add_argument("--codecs", nargs="+", help="these classes only, such as JPEG2000")
     arguments = parser.parse_args()

@@ -3,7 +3,7 @@
     python -m benchmarks.sweep [--rows 1000 10000 100000]
 
 The link alters eight pixels and the metric is PSNR of 16x16 pixels, so what is measured is the engine: a hundred
-points (ten settings of the link over ten SNRs), ten realisations, and as many pictures as it takes; one worker.
+points (ten settings of the link over ten SNRs), ten realisations, and as many images as it takes; one worker.
 `resume` runs a finished run again and `report` makes its figures and report, each as a command of its own, from start
 to exit; in brackets what they took of a processor, which is the same on a busy machine.
 """
@@ -26,7 +26,7 @@ from semcomm import Ledger, Link, Reception
 PER_PICTURE = 1000
 SCRIPT = """
 import json, resource, sys, time
-from semcomm.sweep.run import run
+from semcomm.runs.run import run
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 at_work = []
 began = time.perf_counter()
@@ -63,17 +63,17 @@ def main() -> None:
         )
 
 
-def _experiment(folder: Path, pictures: int) -> str:
+def _experiment(folder: Path, images: int) -> str:
     rng = np.random.default_rng(0)
-    (folder / "pictures").mkdir()
-    for number in range(pictures):
+    (folder / "images").mkdir()
+    for number in range(images):
         pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "pictures" / f"{number:04}.png")
+        Image.fromarray(pixels).save(folder / "images" / f"{number:04}.png")
     experiment = {
         "transceivers": {"marking": {"class_path": "benchmarks.sweep.Marking"}},
         "channels": {"awgn": "AWGN"},
         "sweep": {"channel.snr_db": list(range(10)), "number": list(range(10))},
-        "images": {"path": str(folder / "pictures")},
+        "images": {"path": str(folder / "images")},
         "metrics": ["PSNR"],
         "realisations": PER_PICTURE // 100,
     }

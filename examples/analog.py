@@ -1,4 +1,4 @@
-"""A transceiver of one's own: a shrunken picture sent as it is, two pixel values to a symbol, without any coding."""
+"""A transceiver of one's own: a shrunken image sent as it is, two pixel values to a symbol, without any coding."""
 
 from math import sqrt
 
@@ -29,8 +29,8 @@ class Analog(Transceiver):
         return Signal(ledger, list(symbols), control=[(*c, *size) for c in zip(mean, scale)])
 
     def receive(self, output, control, rng):
-        pictures = []
+        images = []
         for symbols, (mean, scale, height, width, *original) in zip(output.equalised(), control):
             small = (torch.view_as_real(symbols).flatten() * scale + mean).view(1, 3, height, width)
-            pictures.append(interpolate(small, original, mode="bicubic"))
-        return torch.cat(pictures), {}
+            images.append(interpolate(small, original, mode="bicubic"))
+        return torch.cat(images), {}

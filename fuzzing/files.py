@@ -1,4 +1,4 @@
-"""Targets that a file reaches: experiments, trainings, weights, checkpoints, annotations, pictures."""
+"""Targets that a file reaches: experiments, trainings, weights, checkpoints, annotations, images."""
 
 import hashlib
 import io
@@ -15,21 +15,21 @@ from safetensors.torch import save
 from torch import nn
 
 from fuzzing.graphs import compare_small_graphs
-from fuzzing.streams import picture
+from fuzzing.streams import wavy_image
 from fuzzing.target import Target, file_of, scratch
+from semcomm.experiment import experiment
 from semcomm.images import read_image, to_bytes
-from semcomm.metrics.sess.checkpoint import read_checkpoint
 from semcomm.metrics.sess.graph import Parameters
-from semcomm.metrics.sess.psg import PSG
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
+from semcomm.models.checkpoint import read_checkpoint
 from semcomm.models.encoder import Encoder, EncoderNetwork
 from semcomm.models.files import read_tensors
-from semcomm.sweep import experiment
+from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
 from semcomm.training.data import listed
+from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import Thresholds, load_thresholds
 
 YAML = b"""\
@@ -68,7 +68,7 @@ def _training(data: bytes, name: str = "training.yaml") -> None:
 
 TRAINING = b"""\
 task:
-  class_path: semcomm.training.ImageClassification
+  class_path: semcomm.training.tasks.ImageClassification
   init_args: {class_folder: photos, widths: [8, 16], depths: [1, 1], dimensions: 8}
 steps: 10
 batch: 4
@@ -78,7 +78,7 @@ precision: fp32
 
 
 def _trainings_in_json() -> Sequence[bytes]:
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": {"class_folder": "photos"}}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "photos"}}
     return [json.dumps({"task": task, "steps": 10, "clip": 0.5, "threads": None}).encode()]
 
 
@@ -191,7 +191,7 @@ def _psg_files() -> Sequence[bytes]:
         "segments_info": [{"id": 1}, {"id": 2}],
         "relations": [[0, 1, 0]],
     }
-    content = {"predicate_classes": list(predicates()[:2]), "test_image_ids": [2], "data": [entry]}
+    content = {"predicate_classes": list(predicates()[:2]), "wavy_image_ids": [2], "data": [entry]}
     return [json.dumps(content).encode()]
 
 
@@ -252,8 +252,8 @@ THRESHOLDS = {
 }
 
 
-def _pictures() -> Sequence[bytes]:
-    image = Image.fromarray(to_bytes(picture(30, 40)))
+def _images() -> Sequence[bytes]:
+    image = Image.fromarray(to_bytes(wavy_image(30, 40)))
     files = []
     for format in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "GIF"):
         buffer = io.BytesIO()
@@ -270,8 +270,8 @@ def _pictures() -> Sequence[bytes]:
     return files
 
 
-def _picture(data: bytes) -> None:
-    image = read_image(file_of(data, "picture.png"))
+def _image(data: bytes) -> None:
+    image = read_image(file_of(data, "image.png"))
     assert image.ndim == 3 and image.shape[0] == 3 and image.min() >= 0 and image.max() <= 1
 
 
@@ -323,10 +323,10 @@ FILES = [
     Target("relation-head", _heads, _head, JSON_WORDS),
     Target("trusted-pickle", _pickles, _pickle),
     Target("psg", _psg_files, _psg, JSON_WORDS),
-    Target("psg-masks", lambda: [_panoptic(), *_pictures()], _masks),
+    Target("psg-masks", lambda: [_panoptic(), *_images()], _masks),
     Target("triplets", lambda: TRIPLETS, _triplets, [*JSON_WORDS, b",", b"\n", b'"']),
     Target("parameters", _good_parameters, _parameters, JSON_WORDS),
-    Target("picture-list", _lists, _list, [b",", b"\n", b'"', b"\\377", b"\0"]),
+    Target("image-list", _lists, _list, [b",", b"\n", b'"', b"\\377", b"\0"]),
     Target("thresholds", _good_thresholds, _thresholds, JSON_WORDS),
-    Target("picture", _pictures, _picture),
+    Target("image", _images, _image),
 ]

@@ -38,7 +38,7 @@ from semcomm.jscc import plans
 from semcomm.transceivers.generative.captioned import printable
 
 
-def picture(height: int, width: int) -> Tensor:
+def wavy_image(height: int, width: int) -> Tensor:
     """Return waves with some noise, [3, H, W]."""
     generator = torch.Generator().manual_seed(0)
     y = torch.linspace(0, 6, height)[None, :, None]
@@ -56,12 +56,14 @@ def source(name: str, codec: SourceCodec) -> Target:
         assert image.ndim == 3 and image.shape[0] == 3 and image.dtype == torch.float32
         assert image.min() >= 0 and image.max() <= 1
 
-    return Target(name, lambda: [codec.encode(picture(40, 52), 1600), codec.encode(picture(9, 130), 2500)], decode)
+    return Target(
+        name, lambda: [codec.encode(wavy_image(40, 52), 1600), codec.encode(wavy_image(9, 130), 2500)], decode
+    )
 
 
 def _codestreams() -> Sequence[bytes]:
     sizes = ((40, 52), (130, 9), (200, 300))
-    return [JPEG2000(layers).encode(picture(*size), 6000) for size in sizes for layers in (1, 3)]
+    return [JPEG2000(layers).encode(wavy_image(*size), 6000) for size in sizes for layers in (1, 3)]
 
 
 def _mend(data: bytes) -> None:

@@ -26,10 +26,10 @@ def run(argv: Sequence[str]) -> None:
     on_ray.add_argument("--package", action="append", default=[], metavar="PATH", help="of yours, sent to the nodes")
     parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
     arguments = parser.parse_args(argv)
-    from semcomm.sweep.cluster import RayCluster
-    from semcomm.sweep.experiment import load
-    from semcomm.sweep.run import default_workers
-    from semcomm.sweep.run import run as run_experiment
+    from semcomm.experiment.experiment import load
+    from semcomm.runs.cluster import RayCluster
+    from semcomm.runs.run import default_workers
+    from semcomm.runs.run import run as run_experiment
     from semcomm.terminal import note, progress, show
 
     cluster = None
@@ -53,7 +53,7 @@ def report(argv: Sequence[str]) -> None:
     parser = _parser(report)
     parser.add_argument("folder", type=Path, help="folder of the run")
     arguments = parser.parse_args(argv)
-    from semcomm.sweep.run import open_results
+    from semcomm.runs.run import open_results
     from semcomm.terminal import note
 
     _report(open_results(arguments.folder, note))
@@ -67,8 +67,8 @@ def compare(argv: Sequence[str]) -> None:
     parser.add_argument("--x", default="snr_db", help="snr_db, or bpp or cbr for Bjøntegaard deltas")
     parser.add_argument("--metric", default="PSNR", help="column to compare")
     arguments = parser.parse_args(argv)
-    from semcomm.sweep.compare import compare as compare_curves
-    from semcomm.sweep.run import open_results
+    from semcomm.analysis.compare import compare as compare_curves
+    from semcomm.runs.run import open_results
     from semcomm.terminal import note, show_table
 
     show_table(compare_curves(open_results(arguments.folder, note), arguments.to, arguments.x, arguments.metric))
@@ -84,7 +84,7 @@ def reproduce(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     from semcomm.reproduce import reproduce as reproduce_papers
     from semcomm.reproduce.summary import counts_of
-    from semcomm.sweep.run import default_workers
+    from semcomm.runs.run import default_workers
     from semcomm.terminal import note, progress, show_pairs
 
     sys.path[:0] = [str(Path.cwd())]  # where a user's own classes are
@@ -117,19 +117,19 @@ def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> 
 
 
 def transmit(argv: Sequence[str]) -> None:
-    """Send one picture through one transceiver: writes what arrives, prints what it cost and how good it is."""
+    """Send one image through one transceiver: writes what arrives, prints what it cost and how good it is."""
     import jsonargparse
 
     from semcomm.channels import Channel
+    from semcomm.experiment.configuration import build, command_line
     from semcomm.images import read_image, write_image
     from semcomm.metrics import Metric
     from semcomm.seeds import seeds_of
-    from semcomm.sweep.configuration import build, command_line
     from semcomm.terminal import show_pairs, steps
     from semcomm.transceivers import Link
 
     parser = jsonargparse.ArgumentParser(prog="semcomm transmit", description=transmit.__doc__)
-    parser.add_argument("image", type=str, help="picture to send")
+    parser.add_argument("image", type=str, help="image to send")
     parser.add_argument("--transceiver", type=Link, default=DEFAULT_TRANSCEIVER, help="class; its arguments follow it")
     parser.add_argument(
         "--channel", type=Channel, default={"class_path": "AWGN"}, help="class; its arguments follow it"
@@ -167,16 +167,16 @@ DEFAULT_TRANSCEIVER: dict[str, Any] = {
 
 
 def score(argv: Sequence[str]) -> None:
-    """Score reconstructions against references: two pictures, or two folders with the same names in them."""
+    """Score reconstructions against references: two images, or two folders with the same names in them."""
     parser = _parser(score)
     parser.add_argument("reference", type=Path)
     parser.add_argument("reconstruction", type=Path)
     parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per pair")
     arguments = parser.parse_args(argv)
+    from semcomm.experiment.configuration import build
     from semcomm.metrics import Metric
-    from semcomm.scoring import score_files
-    from semcomm.sweep.configuration import build
+    from semcomm.metrics.scoring import score_files
     from semcomm.terminal import show_table
 
     metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
@@ -374,8 +374,8 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 def _report(results: Any) -> None:
-    from semcomm.sweep.figures import draw
-    from semcomm.sweep.report import write_report
+    from semcomm.analysis.figures import draw
+    from semcomm.analysis.report import write_report
 
     draw(results, results.folder / "figures")
     print(f"report: {write_report(results, results.folder / 'report.html')}")

@@ -21,7 +21,7 @@ class Component:
     version: ClassVar[int] = 1
     """Raise it in a class whose results change although its arguments do not, after a mended bug for instance."""
 
-    incidental: ClassVar[frozenset[str]] = frozenset({"device"})
+    excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"device"})
     """Arguments that say where or how fast to compute and leave the results alone: not part of the recipe."""
 
     def __new__(cls, *args: Any, **kwargs: Any):
@@ -43,7 +43,7 @@ class Component:
 
     def recipe(self) -> dict:
         """Return all that results depend on, as plain JSON data: class path, version and arguments, nested."""
-        arguments = {k: plain(v, k) for k, v in self._arguments.items() if k not in self.incidental}
+        arguments = {k: plain(v, k) for k, v in self._arguments.items() if k not in self.excluded_from_recipe}
         return {"class_path": class_path(type(self)), "version": self.version, "init_args": arguments}
 
     def spec(self) -> dict:

@@ -20,9 +20,9 @@ class DataSet:
         title: in words.
         source: address to get it from.
         terms: under which it may be used.
-        count: how many pictures it has.
-        folders: where its pictures lie within its folder, as they are unpacked; "" is the folder itself.
-        pattern: of the pictures' names.
+        count: how many images it has.
+        folders: where its images lie within its folder, as they are unpacked; "" is the folder itself.
+        pattern: of the images' names.
     """
 
     name: str
@@ -39,7 +39,7 @@ _ALL = (
         "coco-val2017",
         "COCO 2017, validation",
         "http://images.cocodataset.org/zips/val2017.zip",
-        "each picture under its Flickr licence",
+        "each image under its Flickr licence",
         5000,
         ("val2017", "images/val2017", "images", ""),
     ),
@@ -47,7 +47,7 @@ _ALL = (
         "flickr8k",
         "Flickr8k",
         "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/Flickr8k_Dataset.zip",
-        "for research; each picture under its Flickr licence",
+        "for research; each image under its Flickr licence",
         8091,
         ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Images", "images", ""),
     ),
@@ -71,8 +71,8 @@ def data_folder() -> Path:
     return Path(os.environ.get("SEMCOMM_DATA", "~/.cache/semcomm/data")).expanduser()
 
 
-def pictures_of(name: str) -> dict[str, Path]:
-    """Return name -> path of each picture of a known data set.
+def images_of(name: str) -> dict[str, Path]:
+    """Return name -> path of each image of a known data set.
 
     Raises:
         ImageError: when it is not on this machine; it says where it was looked for and where it comes from.
@@ -84,6 +84,6 @@ def pictures_of(name: str) -> dict[str, Path]:
         if found:
             return found
     raise ImageError(
-        f"{known.title} ({known.count:,} pictures) is not in {root}: unpack {known.source} there, or name its folder "
+        f"{known.title} ({known.count:,} images) is not in {root}: unpack {known.source} there, or name its folder "
         "as images.path (SEMCOMM_DATA names the folder of all data sets)"
     )

@@ -1,7 +1,7 @@
-"""The image convention, and everything that reads or writes a picture.
+"""The image convention, and everything that reads or writes an image.
 
 Images are `torch.float32` [B, 3, H, W] (one image: [3, H, W]) in [0, 1], sRGB. Files give 8 bits a channel, so values
-are k/255; grey pictures become three equal channels; colour profiles are ignored, as in every benchmark of the field.
+are k/255; grey images become three equal channels; colour profiles are ignored, as in every benchmark of the field.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from semcomm.datasets import DATASETS, pictures_of
+from semcomm.datasets import DATASETS, images_of
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.guard.decoders import PILLOW_ERRORS
 
 MAX_PIXELS = 40_000_000
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "GIF")
-"""What a picture may be, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
+"""What an image may be, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
 BUILTIN = {
     "astronaut": "astronaut.png",
     "cat": "chelsea.png",
@@ -31,7 +31,7 @@ BUILTIN = {
     "motorcycle": "motorcycle_left.png",
     "rocket": "rocket.jpg",
 }
-"""The built-in photographs: free pictures that come with scikit-image, by our name."""
+"""The built-in photographs: free images that come with scikit-image, by our name."""
 
 
 def to_bytes(image: Tensor) -> np.ndarray:
@@ -56,10 +56,10 @@ def content_hash(image: Tensor) -> str:
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Read one picture as [3, H, W] in [0, 1]; EXIF orientation is applied.
+    """Read one image as [3, H, W] in [0, 1]; EXIF orientation is applied.
 
     Raises:
-        ImageError: when it is missing, no picture, damaged, animated, deeper than 8 bits, transparent or larger than
+        ImageError: when it is missing, no image, damaged, animated, deeper than 8 bits, transparent or larger than
             `max_pixels`. The size is checked before anything is decoded.
     """
     path = Path(path)
@@ -75,7 +75,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: far more pixels than the limit of {max_pixels:,}; shrink it first") from None
     except (*PILLOW_ERRORS, MemoryError) as error:
-        raise ImageError(f"{path}: cannot be read as a picture ({error})") from None
+        raise ImageError(f"{path}: cannot be read as an image ({error})") from None
 
 
 def _checked(file: Image.Image, path: Path, max_pixels: int) -> Image.Image:
@@ -86,7 +86,7 @@ def _checked(file: Image.Image, path: Path, max_pixels: int) -> Image.Image:
             f"{max_pixels / 1e6:.0f}; shrink it first, or raise max_pixels"
         )
     if getattr(file, "n_frames", 1) > 1:
-        raise ImageError(f"{path}: has {file.n_frames} frames; save the one you mean as a picture of its own")
+        raise ImageError(f"{path}: has {file.n_frames} frames; save the one you mean as an image of its own")
     if file.mode.startswith(("I", "F")):
         raise ImageError(f"{path}: has more than 8 bits a channel (mode {file.mode}); convert it to 8-bit sRGB")
     if file.mode == "CMYK":
@@ -115,16 +115,16 @@ def write_image(path: str | Path, image: Tensor) -> None:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Which pictures an experiment runs on, in a fixed order (by name).
+    """Which images an experiment runs on, in a fixed order (by name).
 
     Args:
-        path: `builtin` for the built-in photographs, a picture, a folder (searched through), a glob pattern, or the
+        path: `builtin` for the built-in photographs, an image, a folder (searched through), a glob pattern, or the
             name of a known data set (`semcomm data`).
         limit: the first so many only.
         size: scale so that the short side has this many pixels (Lanczos), before any crop.
         crop: cut this many pixels, square, from the centre.
-        on_error: what to do about a picture that cannot be used: `raise`, or `skip` it and say so.
-        max_pixels: pictures with more pixels are refused before they are decoded.
+        on_error: what to do about an image that cannot be used: `raise`, or `skip` it and say so.
+        max_pixels: images with more pixels are refused before they are decoded.
         sample: so many only, drawn by a hash of their names: the same on every machine, and part of any larger sample.
     """
 
@@ -143,7 +143,7 @@ class ImageSet:
                 raise ConfigurationError(f"images.{name} is {value}; it must be at least 1")
 
     def files(self) -> dict[str, Path]:
-        """Return name -> path of each picture.
+        """Return name -> path of each image.
 
         Raises:
             ImageError: when there is none.
@@ -151,7 +151,7 @@ class ImageSet:
         if self.path == "builtin":
             found = _builtin()
         elif self.path in DATASETS and not Path(self.path).exists():
-            found = pictures_of(self.path)
+            found = images_of(self.path)
         else:
             found = _found(self.path)
         if self.sample is not None:
@@ -160,7 +160,7 @@ class ImageSet:
         return {name: found[name] for name in names}
 
     def load(self, path: Path) -> Tensor:
-        """Read one of the pictures, scaled and cut as asked for, as [3, H, W]."""
+        """Read one of the images, scaled and cut as asked for, as [3, H, W]."""
         image = read_image(path, self.max_pixels)
         if self.size is not None:
             image = _scaled(image, self.size)
@@ -173,7 +173,7 @@ class ImageSet:
         return image
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        """Give (name, image) of each picture; one that cannot be used raises or, with `skip`, is left out."""
+        """Give (name, image) of each image; one that cannot be used raises or, with `skip`, is left out."""
         for name, path in self.files().items():
             try:
                 yield name, self.load(path)
@@ -200,10 +200,10 @@ def _found(pattern: str) -> dict[str, Path]:
     if root.is_dir():
         paths = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
         if not paths:
-            raise ImageError(f"{root}: no pictures in this folder (looked for {', '.join(sorted(SUFFIXES))})")
+            raise ImageError(f"{root}: no images in this folder (looked for {', '.join(sorted(SUFFIXES))})")
         return {p.relative_to(root).as_posix(): p for p in paths}
     if not any(c in pattern for c in "*?["):
-        raise ImageError(f"{root}: there is no such picture or folder")
+        raise ImageError(f"{root}: there is no such image or folder")
     anchor = Path(root.anchor)
     paths = [p for p in anchor.glob(str(root.relative_to(anchor))) if p.is_file()]
     if not paths:

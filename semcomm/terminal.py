@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from semcomm.sweep.results import Results
-    from semcomm.sweep.run import Progress
+    from semcomm.runs.results import Results
+    from semcomm.runs.run import Progress
 
 
 def note(text: str) -> None:
@@ -99,8 +99,8 @@ def show(results: "Results") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from semcomm.sweep.figures import main_axis, quantities
-    from semcomm.sweep.statistics import curves
+    from semcomm.analysis.figures import main_axis, quantities
+    from semcomm.analysis.statistics import curves
 
     table = results.table
     console = Console()

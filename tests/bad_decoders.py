@@ -13,7 +13,7 @@ COLOUR = bytes([10, 20, 30])
 
 
 def behaving(payload: bytes) -> np.ndarray:
-    """Do what the payload says; one of three bytes is a colour, of which it makes a picture."""
+    """Do what the payload says; one of three bytes is a colour, of which it makes an image."""
     if payload == b"crash":
         os.abort()
     elif payload == b"segfault":
@@ -39,11 +39,11 @@ def behaving(payload: bytes) -> np.ndarray:
     elif payload == b"raise":
         raise ZeroDivisionError("no decoder should")
     elif payload == b"refuse":
-        raise DecodeError("this is no picture")
+        raise DecodeError("this is no image")
     elif payload == b"grey":
         return np.zeros((4, 4), np.uint8)
     elif payload == b"float":
         return np.zeros((4, 4, 3))
-    elif payload == b"poison":  # damage that shows at the next picture
+    elif payload == b"poison":  # damage that shows at the next image
         sys.modules[__name__].behaving = lambda payload: os.abort()
     return np.broadcast_to(np.frombuffer((payload + COLOUR)[:3], np.uint8), (4, 5, 3))

@@ -33,9 +33,9 @@ SMALL = {
 
 
 @pytest.fixture
-def picture(tmp_path):
-    write_image(tmp_path / "picture.png", next(iter(ImageSet(limit=1, size=96)))[1])
-    return tmp_path / "picture.png"
+def image(tmp_path):
+    write_image(tmp_path / "image.png", next(iter(ImageSet(limit=1, size=96)))[1])
+    return tmp_path / "image.png"
 
 
 def experiment(tmp_path, **changes):
@@ -79,8 +79,8 @@ def test_run_takes_keys_from_the_command_line(tmp_path, capsys):
     assert resolved["images"]["size"] == 48
 
 
-def test_transmit(tmp_path, picture, capsys):
-    arguments = ["transmit", picture, "--transceiver", "Separate", "--transceiver.source", "JPEG2000"]
+def test_transmit(tmp_path, image, capsys):
+    arguments = ["transmit", image, "--transceiver", "Separate", "--transceiver.source", "JPEG2000"]
     arguments += [
         "--transceiver.code",
         "LDPC5G",
@@ -99,7 +99,7 @@ def test_transmit(tmp_path, picture, capsys):
     assert "PSNR dB" in out
 
 
-def test_score_pictures_and_folders(tmp_path, capsys):
+def test_score_images_and_folders(tmp_path, capsys):
     for folder, shift in (("a", 0), ("b", 1)):
         (tmp_path / folder).mkdir()
         for name, image in ImageSet(limit=2, size=176):
@@ -114,10 +114,10 @@ def test_score_pictures_and_folders(tmp_path, capsys):
     assert "MS-SSIM" in semcomm(capsys, "score", tmp_path / "a", tmp_path / "b")[1]
     (tmp_path / "b/cat.png").unlink()
     status, _, error = semcomm(capsys, "score", tmp_path / "a", tmp_path / "b")
-    assert (status, "no picture for cat" in error) == (1, True)
+    assert (status, "no image for cat" in error) == (1, True)
 
 
-def test_every_mistake_is_one_line_and_a_status(tmp_path, picture, capsys):
+def test_every_mistake_is_one_line_and_a_status(tmp_path, image, capsys):
     (tmp_path / "text.png").write_text("no")
     (tmp_path / "empty").mkdir()
     wide = tmp_path / "wide.png"
@@ -129,21 +129,21 @@ def test_every_mistake_is_one_line_and_a_status(tmp_path, picture, capsys):
         ("run", good, "imagse.limit=3", *out): "did you mean 'images'",
         ("run", good, "limit", *out): "KEY=VALUE",
         ("run", good, "sweep.channel.snr_db=ten", *out): "expected a list",
-        ("run", good, f"images.path={tmp_path / 'empty'}", *out): "no pictures in this folder",
-        ("run", good, f"images.path={tmp_path / 'text.png'}", *out): "cannot be read as a picture",
+        ("run", good, f"images.path={tmp_path / 'empty'}", *out): "no images in this folder",
+        ("run", good, f"images.path={tmp_path / 'text.png'}", *out): "cannot be read as an image",
         ("run", good, f"images.path={wide}", *out): "megapixels",
         ("run", good, "--out", good, "--workers", "1"): "cannot be",
         ("run", good, "--out", tmp_path / "run", "--workers", "-1"): "workers is -1",
         ("report", tmp_path / "empty"): "no run in this folder",
         ("compare", tmp_path / "empty", "--to", "x"): "no run in this folder",
-        ("score", picture, tmp_path / "none.png"): "no such file",
-        ("score", picture, tmp_path): "two pictures or two folders",
-        ("score", picture, picture, "--metrics", "PSNRR"): "did you mean 'PSNR'",
-        ("score", picture, picture, "--metrics", "MSSSIM"): "MSSSIM(window=3)",
-        ("transmit", tmp_path / "text.png"): "cannot be read as a picture",
-        ("transmit", picture, "--channel.snr", "3"): "snr",
-        ("transmit", picture, "--channel", "AWGN", "--channel.snr_db", "ten"): "snr_db",
-        ("transmit", picture, "--transceiver", "Seperate"): "Seperate",
+        ("score", image, tmp_path / "none.png"): "no such file",
+        ("score", image, tmp_path): "two images or two folders",
+        ("score", image, image, "--metrics", "PSNRR"): "did you mean 'PSNR'",
+        ("score", image, image, "--metrics", "MSSSIM"): "MSSSIM(window=3)",
+        ("transmit", tmp_path / "text.png"): "cannot be read as an image",
+        ("transmit", image, "--channel.snr", "3"): "snr",
+        ("transmit", image, "--channel", "AWGN", "--channel.snr_db", "ten"): "snr_db",
+        ("transmit", image, "--transceiver", "Seperate"): "Seperate",
     }
     for arguments, reason in cases.items():
         status, _, error = semcomm(capsys, *arguments)

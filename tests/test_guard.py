@@ -39,7 +39,7 @@ def is_well(it: Guard) -> bool:
         (b"wait", "more than 10 s"),
         (b"eat", "more memory than it may have"),
         (b"raise", "ZeroDivisionError: no decoder should"),
-        (b"refuse", "^this is no picture$"),
+        (b"refuse", "^this is no image$"),
         (b"grey", r"gave uint8 \[4, 4\]"),
         (b"float", r"gave float64 \[4, 4, 3\]"),
     ],

@@ -39,7 +39,7 @@ def test_hash_depends_on_pixels_and_shape():
     assert content_hash(torch.zeros(3, 2, 3)) != content_hash(torch.zeros(3, 3, 2))
 
 
-def test_grey_palette_and_opaque_pictures_become_rgb(tmp_path):
+def test_grey_palette_and_opaque_images_become_rgb(tmp_path):
     grey = save(tmp_path / "grey.png", colours()[..., 0])
     opaque = save(tmp_path / "rgba.png", np.dstack([colours(), np.full((6, 8), 255, np.uint8)]))
     palette = save(tmp_path / "palette.png", Image.fromarray(colours()).quantize(16))
@@ -55,12 +55,12 @@ def test_exif_orientation_is_applied(tmp_path):
     assert read_image(path).shape == (3, 8, 6)
 
 
-def test_bad_pictures_are_named(tmp_path):
+def test_bad_images_are_named(tmp_path):
     frames = [Image.fromarray(colours()), Image.fromarray(colours()[::-1].copy())]
     buffer = io.BytesIO()
     Image.fromarray(colours(200, 200)).save(buffer, "PNG")
     (tmp_path / "cut.png").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not an image")
     cases = {
         "cut.png": "cannot be read",
         "text.png": "cannot be read",
@@ -104,7 +104,7 @@ def test_folder_glob_limit_size_and_crop(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.png", "a.jpg", "sub/c.png"):
         save(tmp_path / name, colours(40, 60))
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     assert list(ImageSet(str(tmp_path)).files()) == ["a.jpg", "b.png", "sub/c.png"]
     assert len(ImageSet(str(tmp_path / "*.png")).files()) == 1
     (name, image), *rest = ImageSet(str(tmp_path), limit=1, size=20, crop=16)
@@ -113,11 +113,11 @@ def test_folder_glob_limit_size_and_crop(tmp_path):
 
 
 def test_bad_sets(tmp_path):
-    with pytest.raises(ImageError, match="no pictures in this folder"):
+    with pytest.raises(ImageError, match="no images in this folder"):
         ImageSet(str(tmp_path)).files()
     with pytest.raises(ImageError, match="matches no file"):
         ImageSet(str(tmp_path / "*.png")).files()
-    with pytest.raises(ImageError, match="no such picture or folder"):
+    with pytest.raises(ImageError, match="no such image or folder"):
         ImageSet(str(tmp_path / "nowhere")).files()
     with pytest.raises(ConfigurationError, match=r"images\.crop is 0"):
         ImageSet(crop=0)
@@ -126,7 +126,7 @@ def test_bad_sets(tmp_path):
         list(ImageSet(str(tmp_path), crop=16))
 
 
-def test_one_bad_picture_is_skipped_only_when_asked(tmp_path):
+def test_one_bad_image_is_skipped_only_when_asked(tmp_path):
     save(tmp_path / "good.png", colours())
     (tmp_path / "bad.png").write_text("no")
     with pytest.raises(ImageError, match=r"bad\.png"):

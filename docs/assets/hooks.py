@@ -55,15 +55,15 @@ def experiments(folder):
 
 
 def reproduced():
-    """Return a section for each experiment of the papers that has pictures: its command, and what it gave."""
+    """Return a section for each experiment of the papers that has images: its command, and what it gave."""
     sections = []
     for claims in sorted(ROOT.glob("experiments/*/claims.yaml")):
         paper = claims.parent.name
         for path in sorted(claims.parent.glob("*.yaml")):
-            pictures = sorted((ROOT / "docs/assets/reproduction").glob(f"{paper}-{path.stem}-*.png"))
-            if pictures:
+            images = sorted((ROOT / "docs/assets/reproduction").glob(f"{paper}-{path.stem}-*.png"))
+            if images:
                 title = yaml.safe_load(path.read_text(encoding="utf-8"))["title"]
-                shown = " ".join(f"![{title}]({picture.relative_to(ROOT / 'docs')})" for picture in pictures)
+                shown = " ".join(f"![{title}]({image.relative_to(ROOT / 'docs')})" for image in images)
                 command = f"semcomm run {path.relative_to(ROOT)}"
                 sections.append(f'### {title}\n\n`{command}`\n\n<div class="figures" markdown>{shown}</div>')
     return "\n\n".join(sections)

@@ -1,4 +1,4 @@
-"""Lossless coding of pictures in black and white, such as edge maps: context modelling and arithmetic coding."""
+"""Lossless coding of images in black and white, such as edge maps: context modelling and arithmetic coding."""
 
 import struct
 
@@ -63,7 +63,7 @@ class Bilevel(SourceCodec):
 
 @njit(cache=True, nogil=True)
 def _context(pixels, y, x):
-    """Ten neighbours, in a picture with a margin of two rows above and two columns on each side."""
+    """Ten neighbours, in an image with a margin of two rows above and two columns on each side."""
     above, before = pixels[y], pixels[y + 1]
     row = pixels[y + 2]
     context = (above[x + 1] << 9) | (above[x + 2] << 8) | (above[x + 3] << 7)

@@ -114,5 +114,5 @@ _DICTIONARY = (
     b"drinking from a cup holding an umbrella talking on a phone riding a wave in the ocean on the beach near the "
     b"looking at the camera jumping into the air over a rock mountain covered with snow running through the grass "
     b"with trees in the background walking down the path standing in front of a wall there are many there is a small "
-    b"large dog cat that is on top of a close up of a picture of a photo of a a woman is a man in a "
+    b"large dog cat that is on top of a close up of an image of a photo of a a woman is a man in a "
 )

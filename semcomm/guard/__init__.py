@@ -142,7 +142,7 @@ class Guard:
             self._close_input()  # which ends it, if it has not ended yet
             status = process.wait()
             self.close()
-            return self._epitaph(status, bool(rung))
+            return self._exit_reason(status, bool(rung))
         finally:
             alarm.cancel()
 
@@ -152,7 +152,7 @@ class Guard:
             raise EOFError
         return data
 
-    def _epitaph(self, status: int, late: bool) -> tuple[str, str]:
+    def _exit_reason(self, status: int, late: bool) -> tuple[str, str]:
         """Return what to make of a process that ended with this status."""
         if late:
             return "late", f"took more than {self.wall_seconds} s"

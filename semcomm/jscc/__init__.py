@@ -1,5 +1,1 @@
-"""Learned codecs: images to channel symbols through one network, and back through another."""
-
-from semcomm.jscc.training import DeepJSCCTraining, LSCITraining
-
-__all__ = ["DeepJSCCTraining", "LSCITraining"]
+"""Networks of the learned codecs and what they share: constellations, layers, plans, loading."""

@@ -42,7 +42,7 @@ def activity(images: Tensor, stride: int) -> Tensor:
     return 0.5 * torch.log2(energy + 1e-5)
 
 
-def planned(wish: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
+def planned(target_log2_uses: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
     """Return the plan that follows `wish` as far as the budget allows: never more channel uses, seldom fewer by much.
 
     A block gets the most layers whose channel uses are at most 2^(wish + c), with one c for each image; the first
@@ -53,14 +53,14 @@ def planned(wish: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
         budget: channel uses of a block on average, [B].
         uses: channel uses of a block with 1, 2, ... layers.
     """
-    bounds = torch.log2(torch.tensor(uses, dtype=wish.dtype, device=wish.device))
-    table = torch.tensor([uses[0], *uses], dtype=wish.dtype, device=wish.device)
-    total = budget.double() * wish[0].numel() + 1e-6
-    low = bounds[0] - wish.amax((1, 2)) - 1
-    high = bounds[-1] - wish.amin((1, 2)) + 1
+    bounds = torch.log2(torch.tensor(uses, dtype=target_log2_uses.dtype, device=target_log2_uses.device))
+    table = torch.tensor([uses[0], *uses], dtype=target_log2_uses.dtype, device=target_log2_uses.device)
+    total = budget.double() * target_log2_uses[0].numel() + 1e-6
+    low = bounds[0] - target_log2_uses.amax((1, 2)) - 1
+    high = bounds[-1] - target_log2_uses.amin((1, 2)) + 1
     for _ in range(SEARCH_STEPS):
         middle = (low + high) / 2
-        plan = torch.bucketize(wish + middle[:, None, None], bounds, right=True)
+        plan = torch.bucketize(target_log2_uses + middle[:, None, None], bounds, right=True)
         fits = table[plan].double().sum((1, 2)) <= total
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-    return torch.bucketize(wish + low[:, None, None], bounds, right=True).clamp_min(1).to(torch.uint8)
+    return torch.bucketize(target_log2_uses + low[:, None, None], bounds, right=True).clamp_min(1).to(torch.uint8)

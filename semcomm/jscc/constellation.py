@@ -82,7 +82,7 @@ def normalised(values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     return values * factor, factor
 
 
-def emitted(values: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+def quantise_to_constellation(values: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
     """Return the symbols that are sent for a network's `values`, their gains, and the values as far as symbols tell.
 
     Symbols are values of mean power 1 over the present positions of each image, mixed (`spread`) and, for a

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from semcomm.channels import noise_variance
 from semcomm.jscc import constellation as grids
-from semcomm.jscc.disturbance import received
 from semcomm.jscc.lsci import STEPS_DB, LSCINetwork
+from semcomm.jscc.training_channel import received
 
 SNR_DB = 7.0
 """For which the code is made."""
@@ -28,7 +28,7 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
     nothing yet.
     """
     mean = images.mean((0, 2, 3)) - 0.5
-    last = network.decoder["base"].paints[str(min(network.widths))]
+    last = network.decoder["base"].to_rgb[str(min(network.widths))]
     last.bias.copy_(mean.repeat_interleave(min(network.widths) ** 2))
     centred = images - 0.5 - mean[:, None, None]
     trips = [_Trip(torch.full((len(images),), x), centred) for x in (*STEPS_DB, SNR_DB)]
@@ -57,9 +57,9 @@ def fit(network: LSCINetwork, images: Tensor, generator: torch.Generator) -> Non
             back = _regression(news, trip.cells(ours.analysis)[1])
             theirs.synthesis.weight[part].copy_(back.view_as(theirs.synthesis.weight[part]))
         for trip, (arrived, told, rest) in zip(trips, heard):
-            trip.known, trip.foreseen = (
+            trip.known, trip.predicted = (
                 F.pixel_shuffle(theirs(x, *rest, F.pixel_unshuffle(image, layer.stride))[1], layer.stride)
-                for x, image in ((arrived, trip.known), (told, trip.foreseen))
+                for x, image in ((arrived, trip.known), (told, trip.predicted))
             )
 
 
@@ -68,11 +68,11 @@ class _Trip:
 
     def __init__(self, snr_db: Tensor, images: Tensor) -> None:
         self.snr_db, self.images = snr_db, images
-        self.known, self.foreseen = torch.zeros_like(images), torch.zeros_like(images)
+        self.known, self.predicted = torch.zeros_like(images), torch.zeros_like(images)
 
     def seen(self, channels: int) -> Tensor:
         """Return what the transmitter looks at: the images, and what it foresees to be lacking."""
-        return torch.cat([self.images, self.images - self.foreseen], 1)[:, :channels]
+        return torch.cat([self.images, self.images - self.predicted], 1)[:, :channels]
 
     def cells(self, ours: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the transmitter sees of each cell, what the receiver lacks, and what it has."""
@@ -83,7 +83,7 @@ class _Trip:
         """Return the next layer's values as they arrive, as they are foreseen, and what else a step takes."""
         values = F.conv2d(self.seen(ours.in_channels), ours.weight, stride=ours.stride)
         present = torch.ones_like(values[:, :1])
-        sent, gain, told = grids.emitted(values, present, network.constellation)
+        sent, gain, told = grids.quantise_to_constellation(values, present, network.constellation)
         unfaded = torch.zeros(len(values), dtype=torch.bool)
         estimates, snr_db = received(sent, self.snr_db, unfaded, network.constellation, generator)
         arrived = grids.spread(estimates, present, back=True) / gain

@@ -71,7 +71,7 @@ class EncoderSlice(nn.Module):
             for weights in [] if first else self.look.parameters():
                 weights.zero_()
 
-    def forward(self, cells: Tensor, features: Tensor, foreseen: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, cells: Tensor, features: Tensor, predicted: Tensor, condition: Tensor) -> Tensor:
         """Return the values [B, 2·symbols, h, w].
 
         Args:
@@ -81,7 +81,7 @@ class EncoderSlice(nn.Module):
             condition: the SNR, [B, SNR_FEATURES].
         """
         if self.look is not None:
-            lacking = cells - foreseen
+            lacking = cells - predicted
             cells, features = torch.cat([cells, lacking], 1), features + self.look(lacking)
         return self.analysis(cells) + self.head(self.weigh(features, condition))
 
@@ -154,18 +154,18 @@ class Decoder(nn.Module):
     def __init__(self, widths: dict[int, int], blocks: dict[int, int]) -> None:
         super().__init__()
         self.condition = Condition()
-        stages, paints, steps = {}, {}, {}
+        stages, to_rgb, steps = {}, {}, {}
         order = sorted(widths, reverse=True)
         for stride, finer in zip(order, [*order[1:], None]):
             kernel = 1 if finer else 3
             stages[str(stride)] = Stage(widths[stride], blocks[stride])
-            paints[str(stride)] = nn.Conv2d(widths[stride], 3 * stride**2, kernel, 1, kernel // 2)
+            to_rgb[str(stride)] = nn.Conv2d(widths[stride], 3 * stride**2, kernel, 1, kernel // 2)
             with torch.no_grad():
-                for weights in paints[str(stride)].parameters():
+                for weights in to_rgb[str(stride)].parameters():
                     weights *= 0 if finer else LATER
             if finer:
                 steps[str(stride)] = shuffled(widths[stride], widths[finer], stride // finer, 1)
-        self.stages, self.paints, self.steps = nn.ModuleDict(stages), nn.ModuleDict(paints), nn.ModuleDict(steps)
+        self.stages, self.to_rgb, self.steps = nn.ModuleDict(stages), nn.ModuleDict(to_rgb), nn.ModuleDict(steps)
 
 
 class Reconstruction:
@@ -190,13 +190,13 @@ class Reconstruction:
     def reach(self, stride: int) -> Tensor:
         """Return the image around 0 with all that was heard at coarser strides, as cells of `stride`."""
         while self.stride > stride:
-            self._understand()
+            self._fuse()
             self.features = self.base.steps[str(self.stride)](self.features)
             self.cells = F.pixel_unshuffle(F.pixel_shuffle(self.cells, self.stride), self.stride // 2)
             self.stride //= 2
         return self.cells
 
-    def hear(self, index: int, values: Tensor, gain: Tensor, present: Tensor) -> None:
+    def update(self, index: int, values: Tensor, gain: Tensor, present: Tensor) -> None:
         """Take layer `index`'s values [B, 2·symbols, h, w], their gain [B, 1, 1, 1] and where they are [B, 1, h, w]."""
         piece = self.slices[index]
         news, self.cells = piece(values, self.noise / gain**2, self.high, present, self.cells)
@@ -205,15 +205,15 @@ class Reconstruction:
     def finished(self) -> Tensor:
         """Return the images [B, 3, H, W] around 0, not clamped."""
         self.reach(self.finest)
-        self._understand()
+        self._fuse()
         return F.pixel_shuffle(self.cells, self.stride)
 
-    def _understand(self) -> None:
+    def _fuse(self) -> None:
         """Join what was heard at this stride to the features, and change the image by what they say."""
         changes = [present * join(news) for join, news, present in self.heard]
         features = sum(changes) if self.features is None else sum(changes, self.features)
         self.features, self.heard = self.base.stages[str(self.stride)](features, self.condition), []
-        self.cells = self.cells + self.base.paints[str(self.stride)](self.features)
+        self.cells = self.cells + self.base.to_rgb[str(self.stride)](self.features)
 
 
 class LSCINetwork(nn.Module):
@@ -321,17 +321,17 @@ class LSCINetwork(nn.Module):
         snr_db = snr_db.clamp(*SNR_RANGE)
         condition = self.encoder["base"].condition(snr_db, grids.rounding(self.constellation))
         features = self.encoder["base"](images, condition)
-        foreseen = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
+        predicted = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
         layers = self.layers[: int(plan.max())]
         cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in {layer.stride for layer in layers}}
         symbols, gains = [], []
         for index, layer in enumerate(layers):
             present, stride = self.presence(plan, index), layer.stride
-            seen = cells[stride], features[stride], foreseen.reach(stride)
+            seen = cells[stride], features[stride], predicted.reach(stride)
             values = self.encoder["slices"][index](*seen, condition)
-            sent, gain, told = grids.emitted(values, present, self.constellation)
+            sent, gain, told = grids.quantise_to_constellation(values, present, self.constellation)
             if index + 1 < len(layers):
-                foreseen.hear(index, told, gain, present)
+                predicted.update(index, told, gain, present)
             symbols.append(sent)
             gains.append(gain.flatten())
         return symbols, torch.stack(gains, 1)
@@ -349,5 +349,5 @@ class LSCINetwork(nn.Module):
         for index, received in enumerate(symbols):
             gain, present = gains[:, index, None, None, None], self.presence(plan, index)
             made.reach(self.layers[index].stride)
-            made.hear(index, grids.spread(received * present, present, back=True) / gain, gain, present)
+            made.update(index, grids.spread(received * present, present, back=True) / gain, gain, present)
         return made.finished() + 0.5

@@ -47,7 +47,7 @@ class Metric(Component, ABC):
                 )
         if self.same_size and reference.shape != reconstruction.shape:
             raise MetricError(
-                f"{self.name} compares pictures of one size, not {_size(reference)} with {_size(reconstruction)}: "
+                f"{self.name} compares images of one size, not {_size(reference)} with {_size(reconstruction)}: "
                 "scale or crop one of them"
             )
 

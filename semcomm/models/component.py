@@ -13,7 +13,12 @@ class UsesWeights(Component):
     say it are `model`, `weights` or `captioner`, and `trust_pickle`.
     """
 
-    incidental: ClassVar[frozenset[str]] = Component.incidental | {"model", "weights", "captioner", "trust_pickle"}
+    excluded_from_recipe: ClassVar[frozenset[str]] = Component.excluded_from_recipe | {
+        "model",
+        "weights",
+        "captioner",
+        "trust_pickle",
+    }
 
     @abstractmethod
     def weights(self) -> str:

@@ -255,7 +255,7 @@ def _shared_model(folder: Path, kind: str, precision: Precision, device: torch.d
 
 
 def read_safety_checker(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """Read the network that looks for objectionable pictures.
+    """Read the network that looks for objectionable images.
 
     Raises:
         ModelError: when it is missing, incomplete or damaged.

@@ -28,9 +28,9 @@ def embed_once(images: Sequence[Tensor], model: str, embed: Callable[[Sequence[T
     keys = [(model, content_hash(image)) for image in images]
     found = {key: _lately[key] for key in keys if key in _lately}
     missing = {key: image for key, image in zip(keys, images) if key not in found}
-    names, pictures = list(missing), list(missing.values())
+    names, unseen = list(missing), list(missing.values())
     for start in range(0, len(names), BATCH):
-        found.update(zip(names[start : start + BATCH], embed(pictures[start : start + BATCH])))
+        found.update(zip(names[start : start + BATCH], embed(unseen[start : start + BATCH])))
     for key in found:
         _lately[key] = found[key]
         _lately.move_to_end(key)
@@ -47,5 +47,5 @@ def pixel_values(images: Sequence[Tensor], model: str, processor: str) -> Tensor
         model: name of the model; see `semcomm.models.find`.
         processor: class of transformers.
     """
-    pictures = [Image.fromarray(to_bytes(image)) for image in images]
-    return load_processor(model, processor)(images=pictures, return_tensors="pt")["pixel_values"]
+    pil_images = [Image.fromarray(to_bytes(image)) for image in images]
+    return load_processor(model, processor)(images=pil_images, return_tensors="pt")["pixel_values"]

@@ -1,6 +1,6 @@
 """The embedded image encoder: a small residual network of our own, shipped with its weights.
 
-It turns a picture, or the crop of an object, into a unit vector; the cosine of two vectors says how alike the two
+It turns an image, or the crop of an object, into a unit vector; the cosine of two vectors says how alike the two
 look. Trained with `semcomm train experiments/train/encoder.yaml`; what it was measured to do stands in its card,
 `semcomm/models/weights/encoder.md`. It is made for trying and testing, and is no match for CLIP.
 """
@@ -46,9 +46,9 @@ class ResidualBlock(nn.Module):
 
 
 class EncoderNetwork(nn.Module):
-    """Residual stages at strides 4, 8 and 16, their mean over the picture, and a linear map to the embedding.
+    """Residual stages at strides 4, 8 and 16, their mean over the image, and a linear map to the embedding.
 
-    The last normalisation centres the embedding, so that two unrelated pictures have a cosine near 0, not near 0.5.
+    The last normalisation centres the embedding, so that two unrelated images have a cosine near 0, not near 0.5.
 
     Args:
         widths: channels of each stage; each stage halves the resolution of the one before.
@@ -133,7 +133,7 @@ class Encoder:
     def embed(self, images: Tensor, batch: int = 32) -> Tensor:
         """Return unit embeddings, `float32` [B, dimensions] on the CPU, of images [B, 3, H, W] in [0, 1].
 
-        The whole picture is squashed to 128x128 whatever its shape (bilinear, antialiased), as in training: nothing
+        The whole image is squashed to 128x128 whatever its shape (bilinear, antialiased), as in training: nothing
         is cut off and nothing is padded. Computed in float32, `batch` images at a time.
 
         Raises:

@@ -55,8 +55,8 @@ def _new(arguments: argparse.Namespace) -> None:
     study.close()
     print(
         f"{arguments.study}: {len(real)} items and {len(items) - len(real)} for practice; {len(raters)} raters of "
-        f"{study.settings.items_per_rater} items each.\nRead {arguments.study}/study.yaml before the first rater begins, "
-        f"then: semcomm ratings serve {arguments.study}"
+        f"{study.settings.items_per_rater} items each.\nRead {arguments.study}/study.yaml before the first rater "
+        f"begins, then: semcomm ratings serve {arguments.study}"
     )
 
 
@@ -118,13 +118,13 @@ def _of_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from semcomm.experiment.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.sess import SeSS
     from semcomm.ratings.opinions import opinions_of
     from semcomm.ratings.report import write_report
     from semcomm.ratings.settings import Settings
     from semcomm.ratings.study import Study
-    from semcomm.sweep.configuration import build
     from semcomm.terminal import note, show_table
 
     study = None

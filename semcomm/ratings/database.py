@@ -25,6 +25,8 @@ CREATE TABLE ratings (rater TEXT, position INTEGER, first REAL NOT NULL, second 
 CREATE TABLE scores (metric TEXT, reference TEXT, candidate TEXT, value REAL,
   PRIMARY KEY (metric, reference, candidate)) WITHOUT ROWID;
 """
+PROGRESS = "SELECT (SELECT COUNT(*) FROM ratings WHERE rater = ?1), (SELECT COUNT(*) FROM trials WHERE rater = ?1)"
+"""How many trials a rater has answered, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,7 @@ class Database:
 
     def progress(self, rater: str) -> tuple[int, int]:
         """Return how many trials a rater has answered, and of how many."""
-        ((done, total),) = self.read(
-            "SELECT (SELECT COUNT(*) FROM ratings WHERE rater = ?1), (SELECT COUNT(*) FROM trials WHERE rater = ?1)",
-            rater,
-        )
+        ((done, total),) = self.read(PROGRESS, rater)
         return done, total
 
     def rate(self, rater: str, position: int, first: float, second: float | None, seconds: float) -> bool:
@@ -204,10 +203,7 @@ class Database:
             OutOfTurnError: when an earlier trial is not answered yet, or there is no such trial.
         """
         with self.transaction() as db:
-            ((done, total),) = db.execute(
-                "SELECT (SELECT COUNT(*) FROM ratings WHERE rater = ?1), (SELECT COUNT(*) FROM trials WHERE rater = ?1)",
-                (rater,),
-            )
+            ((done, total),) = db.execute(PROGRESS, (rater,))
             if position < done:
                 return False
             if position > done or position >= total:

@@ -207,7 +207,7 @@ def _charts(opinions: Opinions, values: Mapping[str, Judgement]) -> list[dict[st
         said, people = judgement.values[known], human[known]
         if not len(said):
             continue
-        within = 0 <= said.min() and said.max() <= 1
+        within = said.min() >= 0 and said.max() <= 1
         low, high = (0.0, 1.0) if within else (float(said.min()), float(said.max()))
         placed = (said - low) / (high - low) if high > low else np.full(len(said), 0.5)
         bars = [np.histogram(v, BINS, (0, 1))[0] / len(said) for v in (people, placed)]

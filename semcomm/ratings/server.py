@@ -1,6 +1,5 @@
 """The web server of a study: the raters' page and the administrator's."""
 
-import json
 import socket
 from collections.abc import Callable, Collection
 from importlib.resources import files
@@ -301,7 +300,7 @@ def serve(
         import uvicorn
     except ImportError:
         raise _missing() from None
-    from semcomm.sweep.folder import locked
+    from semcomm.runs.folder import locked
 
     given = urlsplit(address) if address else None
     if given and (given.scheme not in ("http", "https") or not given.hostname):

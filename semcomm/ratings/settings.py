@@ -14,13 +14,13 @@ MOST_RATED = 2000
 INSTRUCTIONS = (
     "You will see an original image and, beside it, one or two others that were made from it or resemble it. Say how "
     "much of what the original shows is still there: the same things, doing the same, in the same place.\n\n"
-    "Noise, blur or odd colours matter only as far as they change what can be seen. There are no right or wrong answers, "
-    "and there is no hurry. Stop whenever you like: the same link brings you back to where you were.\n"
+    "Noise, blur or odd colours matter only as far as they change what can be seen. There are no right or wrong "
+    "answers, and there is no hurry. Stop whenever you like: the same link brings you back to where you were.\n"
 )
 CONSENT = (
-    "Taking part is voluntary, and you may stop at any time without giving a reason. We keep your answers, how long each "
-    "took, and the code in your link; we do not ask for your name, and we keep no address of your computer. The answers "
-    "may be published in this form.\n"
+    "Taking part is voluntary, and you may stop at any time without giving a reason. We keep your answers, how long "
+    "each took, and the code in your link; we do not ask for your name, and we keep no address of your computer. The "
+    "answers may be published in this form.\n"
 )
 
 WORDS = {
@@ -41,8 +41,8 @@ WORDS = {
     "size": "Size",
     "fit": "Fit",
     "shortcuts": "Keys",
-    "keys_scores": "0 to 9: a score. Arrows: move it, finely with Shift; Page up and Page down: far; Home and End: to its "
-    "ends. Space: take it where it is. Tab: go to the other scale.",
+    "keys_scores": "0 to 9: a score. Arrows: move it, finely with Shift; Page up and Page down: far; Home and End: to "
+    "its ends. Space: take it where it is. Tab: go to the other scale.",
     "keys_choices": "Left, right: choose.",
     "keys_common": "Enter: next. Z: enlarge. F: flicker between the original and an image. Escape: back.",
     "incomplete": "Please rate each image first.",
@@ -155,8 +155,8 @@ class Settings:
         failing = "was not chosen" if self.kind == "choices" else f"was scored below {rule.identical_below:g}"
         unlike = "share of repeats answered differently" if self.kind == "choices" else "mean difference of repeats"
         return (
-            f"A rater is left out when the original beside itself {failing} in more than {rule.identical_failures} of its showings, "
-            f"when the {unlike} is above {rule.repeat_difference:g}, or when the median time for an answer is below "
+            f"A rater is left out when the original beside itself {failing} in more than {rule.identical_failures} of "
+            f"its showings, when the {unlike} is above {rule.repeat_difference:g}, or when the median time for an answer is below "
             f"{rule.median_seconds:g} s."
         )
 
@@ -167,8 +167,8 @@ def load_settings(path: Path, **changes: Any) -> Settings:
     Raises:
         ConfigurationError: when it makes no sense.
     """
-    from semcomm.sweep.configuration import build
-    from semcomm.sweep.experiment import read_yaml
+    from semcomm.experiment.configuration import build
+    from semcomm.experiment.experiment import read_yaml
 
     return build(Settings, {**read_yaml(path), **changes}, str(path))
 

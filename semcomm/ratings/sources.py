@@ -51,14 +51,14 @@ def from_runs(folders: Sequence[Path], count: int, kind: str, seed: int = 0) -> 
         StudyError: when it has kept no reconstruction.
         ImageError: when an original is not what the run was made on.
     """
-    from semcomm.sweep.pictures import Pictures
-    from semcomm.sweep.run import open_results
+    from semcomm.runs.image_store import ImageStore
+    from semcomm.runs.run import open_results
 
     originals: dict[str, Callable[[], Any]] = {}
     found: list[Candidate] = []
     for folder in folders:
         results = open_results(folder)
-        kept, experiment = Pictures(results.folder), results.experiment
+        kept, experiment = ImageStore(results.folder), results.experiment
         names = {}
         for name, stored in results.images.items():
             names[name] = name if name not in originals else f"{folder.name}/{name}"
@@ -80,8 +80,8 @@ def from_runs(folders: Sequence[Path], count: int, kind: str, seed: int = 0) -> 
             found.append(Candidate(names[name], link, f"{number}", partial(_kept, kept, key), facts))
     if not found:
         raise StudyError(
-            f"{', '.join(map(str, folders))}: has kept no reconstructions; set `keep: all` in its experiment file and run it again, or "
-            "name a run that has"
+            f"{', '.join(map(str, folders))}: has kept no reconstructions; set `keep: all` in its experiment file and run it "
+            "again, or name a run that has"
         )
     return balanced(originals, found, count, kind, seed)
 
@@ -97,7 +97,8 @@ def from_folders(folder: Path, count: int, kind: str, seed: int = 0) -> list[Sho
     named = [name for name in folders if name in ORIGINALS]
     if len(named) != 1 or len(folders) < 2:
         raise StudyError(
-            f"{folder}: expected a folder named {ORIGINALS[0]} and one folder for each link, with images of the same names"
+            f"{folder}: expected a folder named {ORIGINALS[0]} and one folder for each link, with images of the "
+            "same names"
         )
     files = {name: _by_stem(path) for name, path in folders.items()}
     originals = files.pop(named[0])
@@ -147,7 +148,7 @@ def from_list(path: Path) -> list[Shown]:
 def balanced(
     originals: Mapping[str, Callable[[], Any]], found: Sequence[Candidate], count: int, kind: str, seed: int
 ) -> list[Shown]:
-    """Return items in which every original, then every link, then every point of a link is shown about equally often."""
+    """Return items in which every original, then every link, then every point of a link is shown about as often."""
     rng = np.random.default_rng(seed)
     of: dict[str, list[Candidate]] = {}
     for n in rng.permutation(len(found)):

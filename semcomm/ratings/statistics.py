@@ -64,7 +64,9 @@ class Judgement:
 
 
 def alpha(scores: np.ndarray, level: Literal["interval", "nominal"] = "interval") -> float:
-    """Return Krippendorff's alpha of scores [raters, units], NaN where a rater did not judge; NaN without two of a unit.
+    """Return Krippendorff's alpha of scores [raters, units], NaN where a rater did not judge.
+
+    It is NaN where no unit has two scores, and where nothing varies.
 
     Args:
         scores: of raters.

@@ -3,7 +3,7 @@
 from semcomm.reproduce.checks import Check, Finding, Part
 from semcomm.reproduce.command import Reproduction, reproduce
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
-from semcomm.reproduce.extras import Extra, Made
+from semcomm.reproduce.extras import Extra, ExtraResult
 from semcomm.reproduce.papers import Changes, Claim, Figure, Paper, Setting, load_papers, load_setting
 
 __all__ = [
@@ -12,9 +12,9 @@ __all__ = [
     "Claim",
     "Evidence",
     "Extra",
+    "ExtraResult",
     "Figure",
     "Finding",
-    "Made",
     "Missing",
     "Paper",
     "Part",

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from semcomm.analysis.statistics import CONFIDENCE, Estimate
 from semcomm.component import Component
 from semcomm.reproduce.evidence import Evidence, Missing
-from semcomm.sweep.statistics import CONFIDENCE, Estimate
 
 Outcome = Literal["supported", "contradicted", "open", "untested"]
 Verdict = Literal["holds", "holds in part", "does not hold", "could not be tested"]
@@ -98,7 +98,7 @@ class Check(Component):
             return Finding("holds in part", why, parts)
         if "contradicted" in outcomes and (self.enough == "all" or "open" not in outcomes):
             return Finding("does not hold", why, parts)
-        undecided = "the intervals are too wide to tell with these pictures"
+        undecided = "the intervals are too wide to tell with these images"
         return Finding("could not be tested", f"{undecided}; {why}" if why else undecided, parts)
 
 

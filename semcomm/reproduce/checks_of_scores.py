@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from semcomm.analysis.statistics import Estimate
 from semcomm.reproduce.checks import Check, Part, part_of, said_of
 from semcomm.reproduce.evidence import FEWEST, Evidence, Missing, bootstrap
-from semcomm.sweep.statistics import Estimate
 
 
 class Level(Check):

@@ -7,11 +7,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from semcomm.analysis.report import write_report
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
 from semcomm.memo import write_whole
 from semcomm.reproduce.checks import Finding
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
-from semcomm.reproduce.extras import Made
+from semcomm.reproduce.extras import ExtraResult
 from semcomm.reproduce.papers import (
     Claim,
     Figure,
@@ -24,9 +25,8 @@ from semcomm.reproduce.papers import (
     load_setting,
     planned,
 )
-from semcomm.sweep.report import write_report
-from semcomm.sweep.results import Results
-from semcomm.sweep.run import EXPERIMENT, Progress, _difference, run
+from semcomm.runs.results import Results
+from semcomm.runs.run import EXPERIMENT, Progress, _difference, run
 
 EXPECTED = (ModelError, ImageError, MetricError, ConfigurationError)
 """Errors that stop one figure and not the others."""
@@ -34,7 +34,7 @@ SCORECARD, PAGE, SUMMARY = "scorecard.json", "index.html", "scorecard.md"
 
 
 @dataclass(frozen=True)
-class Shown:
+class FigureResult:
     """A figure as it came out.
 
     Attributes:
@@ -52,12 +52,12 @@ class Shown:
     figure: Figure
     results: Results | None
     missing: dict[str, str]
-    made: Made = field(default_factory=Made)
+    made: ExtraResult = field(default_factory=ExtraResult)
     report: str = ""
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClaimResult:
     """A claim and what became of it."""
 
     paper: str
@@ -81,8 +81,8 @@ class Reproduction:
 
     papers: dict[str, Paper]
     setting: Setting
-    figures: list[Shown]
-    claims: list[Judged]
+    figures: list[FigureResult]
+    claims: list[ClaimResult]
     seconds: float
     page: Path
 
@@ -136,7 +136,7 @@ def reproduce(
         for name, claim in papers[one.paper].claims.items():
             if claim.figure == one.name:
                 finding = claim.check.judge(evidence) if isinstance(evidence, Evidence) else evidence
-                judged.append(Judged(one.paper, name, claim, finding))
+                judged.append(ClaimResult(one.paper, name, claim, finding))
     order = [(paper, name) for paper in papers for name in papers[paper].claims]
     judged.sort(key=lambda one: order.index((one.paper, one.name)))
     used = {name: papers[name] for name in dict.fromkeys(p for p, _ in wanted)}
@@ -151,7 +151,7 @@ def refuse_changed(plan: Planned, place: Path) -> None:
     Raises:
         RunError: naming the key that differs.
     """
-    from semcomm.sweep.experiment import read_yaml
+    from semcomm.experiment.experiment import read_yaml
 
     if plan.experiment is None or not (place / EXPERIMENT).exists():
         return
@@ -189,10 +189,10 @@ def _shown(
     runs: Mapping[tuple[str, str], tuple[Results | None, dict[str, str], str]],
     out: Path,
     on_note: Callable[[str], None],
-) -> Shown:
+) -> FigureResult:
     figure = papers[paper].figures[name]
     results, missing, report = runs.get((paper, figure.file), (None, {}, ""))
-    shown = Shown(paper, name, figure, results, missing, report=report)
+    shown = FigureResult(paper, name, figure, results, missing, report=report)
     if figure.extra is None or (figure.file and results is None):
         return shown
     kind = type(figure.extra).__name__
@@ -209,7 +209,7 @@ def _shown(
     return replace(shown, made=made)
 
 
-def _evidence(shown: Shown, setting: Setting) -> Evidence | Finding:
+def _evidence(shown: FigureResult, setting: Setting) -> Evidence | Finding:
     """Return a figure's evidence, or the finding of every claim about it where there is none."""
     if shown.results is None and shown.figure.file:
         return Finding("could not be tested", "; ".join(dict.fromkeys(shown.missing.values())), [])

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semcomm.sweep.statistics import CONFIDENCE, RESAMPLES, Estimate
+from semcomm.analysis.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 if TYPE_CHECKING:
-    from semcomm.sweep.results import Results
+    from semcomm.runs.results import Results
 
 STAND_INS = {"CLIPScore": "EmbeddedScore", "FID": "EmbeddedFID"}
 """Metric of the papers -> the one of ours that is taken where the former's models are absent."""
 FEWEST = 3
-"""Pictures below which an interval says nothing: a bootstrap of one value always has width 0."""
+"""Images below which an interval says nothing: a bootstrap of one value always has width 0."""
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """From the means of k quantities [..., k] to one number each [...]."""
@@ -128,7 +128,7 @@ class Evidence:
         """
         values = np.stack([self.column(metric)[point] for metric, point in quantities])
         if values.shape[1] < FEWEST:
-            raise Missing(f"{values.shape[1]} pictures give no interval; it takes {FEWEST}")
+            raise Missing(f"{values.shape[1]} images give no interval; it takes {FEWEST}")
         return bootstrap(values, statistic, confidence)
 
 
@@ -141,7 +141,7 @@ def bootstrap(values: np.ndarray, statistic: Statistic, confidence: float = CONF
     k, images, realisations = values.shape
     usable = np.isfinite(values).reshape(k, -1).astype(float)
     if not usable.any(1).all():
-        raise Missing("a value is not there, or infinite for every picture")
+        raise Missing("a value is not there, or infinite for every image")
     finite = np.where(usable > 0, values.reshape(k, -1), 0.0)
     rng = np.random.default_rng(0)
     rows = rng.integers(images, size=(RESAMPLES, images, 1)) * realisations
@@ -181,7 +181,7 @@ def evidence_of(
         for name in table
         if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])
     }
-    from semcomm.sweep.results import label
+    from semcomm.runs.results import label
 
     points = [
         {"transceiver": p.transceiver, "channel": p.channel, **{k: label(v) for k, v in p.parameters.items()}}

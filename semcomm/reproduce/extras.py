@@ -12,12 +12,12 @@ from semcomm.component import Component
 from semcomm.errors import ConfigurationError
 from semcomm.memo import key_of, write_whole
 from semcomm.metrics import SeSS
-from semcomm.sweep.pictures import Pictures
-from semcomm.sweep.results import Results
+from semcomm.runs.image_store import ImageStore
+from semcomm.runs.results import Results
 
 
 @dataclass(frozen=True)
-class Made:
+class ExtraResult:
     """What an extra has made.
 
     Attributes:
@@ -35,7 +35,7 @@ class Extra(Component):
     """Something that a figure needs beside its sweep."""
 
     @abstractmethod
-    def made(self, results: Results | None, folder: Path) -> Made:
+    def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Make it, with drawings into `folder`.
 
         Args:
@@ -46,14 +46,14 @@ class Extra(Component):
             SemcommError: when it cannot be made.
         """
 
-    def made_once(self, results: Results | None, folder: Path, of: Any = None) -> Made:
+    def made_once(self, results: Results | None, folder: Path, of: Any = None) -> ExtraResult:
         """Return what `made` gives, kept in `folder` for the same extra and results."""
         path = folder / f"{type(self).__name__.lower()}.json"
         key = key_of({"extra": self.recipe(), "of": of})
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept.pop("key", None) == key and all((folder / name).exists() for name, _ in kept["drawn"]):
-                return Made(**kept)
+                return ExtraResult(**kept)
         folder.mkdir(parents=True, exist_ok=True)
         found = self.made(results, folder)
         write_whole(path, json.dumps({"key": key, **asdict(found)}, indent=1).encode())
@@ -63,14 +63,14 @@ class Extra(Component):
 class WorkingSize(Extra):
     """Notes at how many pixels the generative model of a run works: what payloads are compared with."""
 
-    def made(self, results: Results | None, folder: Path) -> Made:
+    def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Read it from the results."""
         sizes = [] if results is None or "working_size" not in results.table else results.table["working_size"].dropna()
         found = {tuple(map(int, text.split("x"))) for text in sizes}
         if len(found) != 1:
-            return Made({"missing": "the run does not say at which size the model works"})
+            return ExtraResult({"missing": "the run does not say at which size the model works"})
         ((width, height),) = found
-        return Made({"working_pixels": width * height})
+        return ExtraResult({"working_pixels": width * height})
 
 
 class Matches(Extra):
@@ -83,13 +83,13 @@ class Matches(Extra):
     def __init__(self, count: int = 4) -> None:
         self.count = count
 
-    def made(self, results: Results | None, folder: Path) -> Made:
+    def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Explain the first kept reconstructions, one of each point."""
         from semcomm.metrics.sess.explain import draw_match, explain
 
         metric = next((m for m in results.experiment.image_metrics if isinstance(m, SeSS)), None)
         if metric is None:
-            return Made({"missing": "the run has no SeSS"})
+            return ExtraResult({"missing": "the run has no SeSS"})
         drawn, shares = [], []
         for title, original, received in _kept(results, self.count):
             data, scenes, _ = explain(metric, original, received)
@@ -97,7 +97,7 @@ class Matches(Extra):
             draw_match(data, scenes, (original, received), folder / name)
             drawn.append((name, f"{title}: {data['metric']} {data['score']:.3f}"))
             shares.append(sum(pair["share"] for pair in data["pairs"]))
-        return Made({"matched": shares}, drawn)
+        return ExtraResult({"matched": shares}, drawn)
 
 
 class Tuning(Extra):
@@ -126,13 +126,13 @@ class Tuning(Extra):
         self.metric = metric
         self.trials = trials
 
-    def made(self, results: Results | None, folder: Path) -> Made:
+    def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Tune, and draw the two distributions."""
         from semcomm.metrics.sess.human import read_human
         from semcomm.metrics.sess.tuning import draw_distributions, rate, tune
 
         if self.triplets is None:
-            return Made(
+            return ExtraResult(
                 {
                     "missing": "people's scores are needed, and none were published: name a file as "
                     "extras.Tuning.triplets=FILE (reference, first, second, first_score, second_score; or image_a, "
@@ -148,7 +148,9 @@ class Tuning(Extra):
         numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
         excess = (tuned.scores - tuned.human).tolist()
         rows = [["constant", "tuned"], *([name, f"{value:g}"] for name, value in numbers.items())]
-        return Made({**numbers, "excess of SeSS over people": excess}, [("distributions.png", "people and SeSS")], rows)
+        return ExtraResult(
+            {**numbers, "excess of SeSS over people": excess}, [("distributions.png", "people and SeSS")], rows
+        )
 
 
 class Properties(Extra):
@@ -163,7 +165,7 @@ class Properties(Extra):
         self.mild = mild
         self.strong = strong
 
-    def made(self, results: Results | None, folder: Path) -> Made:
+    def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Compute the table; symmetry on the reconstructions that the run has kept."""
         facts: dict[str, Any] = {}
         rows = [["metric", "worst over small changes", "fall with the rate", "asymmetry", "lowest to highest"]]
@@ -186,14 +188,14 @@ class Properties(Extra):
             rows.append(
                 [metric.name, f"{worst:.3f}", f"{fall:.3f}", asymmetry, f"{values.min():.3f} to {values.max():.3f}"]
             )
-        return Made(facts, table=rows)
+        return ExtraResult(facts, table=rows)
 
 
 def _kept(results: Results | None, count: int) -> list[tuple[str, Any, Any]]:
     """Return (title, original, reconstruction) of at most `count` kept pairs, image by image."""
     if results is None:
         raise ConfigurationError("this figure needs a run")
-    kept, found = Pictures(results.folder), []
+    kept, found = ImageStore(results.folder), []
     points, images = results.experiment.points, results.experiment.images
     names = list(results.images)
     entries = sorted(results.reconstructions.items(), key=lambda entry: (names.index(entry[0][1]), entry[0][0]))

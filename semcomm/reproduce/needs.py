@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semcomm.datasets import DATASETS, DataSet, data_folder, pictures_of
+from semcomm.datasets import DATASETS, DataSet, data_folder, images_of
 from semcomm.errors import ImageError
 from semcomm.reproduce.papers import chosen, experiments_folder, load_papers, load_setting, planned
 
@@ -21,7 +21,7 @@ def describe(names: Sequence[str], setting: str, experiments: Path | None = None
     """
     yield f"Data sets, in {data_folder()} (SEMCOMM_DATA says where):"
     for data in DATASETS.values():
-        yield f"  {data.name:<24}{_state(data):<18}{data.title}, {data.count:,} pictures; {data.terms}"
+        yield f"  {data.name:<24}{_state(data):<18}{data.title}, {data.count:,} images; {data.terms}"
         yield f"  {'':<24}{'':<18}from {data.source}"
     folder = experiments or experiments_folder()
     papers, made_in = load_papers(folder), load_setting(setting, folder)
@@ -47,7 +47,7 @@ def describe(names: Sequence[str], setting: str, experiments: Path | None = None
 
 def _state(data: DataSet) -> str:
     try:
-        found = len(pictures_of(data.name))
+        found = len(images_of(data.name))
     except ImageError:
         return "absent"
-    return "present" if found == data.count else f"{found:,} pictures"
+    return "present" if found == data.count else f"{found:,} images"

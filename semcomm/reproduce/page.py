@@ -7,29 +7,29 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from semcomm.analysis.figures import label_of
+from semcomm.analysis.report.gallery import webp
+from semcomm.analysis.statistics import estimate
 from semcomm.errors import ImageError
+from semcomm.experiment.experiment import Experiment
 from semcomm.reproduce.chart import Curve, key, svg
 from semcomm.reproduce.checks import Part
 from semcomm.reproduce.papers import Figure, Paper
 from semcomm.reproduce.summary import bound_in_words, counts_of, number_in_words
-from semcomm.sweep.experiment import Experiment
-from semcomm.sweep.figures import label_of
-from semcomm.sweep.pictures import Pictures
-from semcomm.sweep.report.pictures import webp
-from semcomm.sweep.results import Results, label
-from semcomm.sweep.statistics import estimate
+from semcomm.runs.image_store import ImageStore
+from semcomm.runs.results import Results, label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from semcomm.reproduce.command import Judged, Reproduction, Shown
+    from semcomm.reproduce.command import ClaimResult, FigureResult, Reproduction
 
 SIGNS = {"holds": "✓", "holds in part": "◐", "does not hold": "✕", "could not be tested": "–"}
 OUTCOMES = {"supported": "✓", "contradicted": "✕", "open": "~", "untested": "–"}
 KODAK = ("kodim", "kodak")
 PUBLISHED_COLUMNS = {"PSNR": "PSNR", "MS-SSIM": "MSSSIM"}
 MEASURED, COLOURS = ("bpp", "cbr", "total_bpp"), 7
-MOST_PICTURES = 8
+MOST_RECONSTRUCTIONS = 8
 """Of one image: points shown where the figure does not say which."""
 
 
@@ -57,7 +57,7 @@ def _banner(found: "Reproduction") -> str:
     notes = []
     if found.setting.stands_in:
         notes.append(
-            "Small models that come with semcomm stand in for those of the papers, on a handful of pictures: a verdict "
+            "Small models that come with semcomm stand in for those of the papers, on a handful of images: a verdict "
             "here is one about them. The setting <code>paper</code> has the published models."
         )
     missing = sum(bool(one.missing or "missing" in one.made.facts) for one in found.figures)
@@ -77,7 +77,7 @@ def _paper(found: "Reproduction", name: str, experiments: Path) -> str:
     return f'<div class="paper" id="{_slug(name)}">{head}{scorecard}{drawn}</div>'
 
 
-def _claim(one: "Judged", figure_there: bool, paper: Paper) -> str:
+def _claim(one: "ClaimResult", figure_there: bool, paper: Paper) -> str:
     verdict, why = one.finding.verdict, one.finding.why
     figure = _text(paper.figures[one.claim.figure].paper)
     link = f'<a href="#{_slug(one.paper, one.claim.figure)}">{figure}</a>' if figure_there else figure
@@ -109,15 +109,15 @@ def _paragraph(kind: str, text: str) -> str:
     return f'<p class="{kind}">{_text(text)}</p>' if text else ""
 
 
-def _figure(one: "Shown", experiments: Path) -> str:
+def _figure(one: "FigureResult", experiments: Path) -> str:
     figure = one.figure
     missing = {**one.missing, **({"figure": one.made.facts["missing"]} if "missing" in one.made.facts else {})}
     said = [why if what in ("figure", "images") else f"{what}: {why}" for what, why in missing.items()]
     body = f'<ul class="absent">{"".join(f"<li>{_text(line)}</li>" for line in said)}</ul>' if said else ""
     if one.results is not None:
-        link = f'<a href="{_text(one.report)}">All curves, pictures and tables</a>'
+        link = f'<a href="{_text(one.report)}">All curves, images and tables</a>'
         body += f'<p class="soft">{_counted(one.results)} {link}</p>'
-        body += _charts(one.results, figure, experiments) + _pictures(one.results, figure)
+        body += _charts(one.results, figure, experiments) + _images(one.results, figure)
     for file, title in one.made.drawn:
         path = f"{one.paper}/{one.name}-extra/{file}"
         image = f'<a href="{path}"><img src="{path}" alt="{_text(title)}" loading="lazy"></a>'
@@ -134,7 +134,7 @@ def _counted(results: Results) -> str:
     again = f", {experiment.realisations} realisations" if experiment.realisations > 1 else ""
     below = int(results.table["infeasible"].eq(True).sum()) if "infeasible" in results.table else 0
     floor = f" {below} of {len(results.table)} were below their codec's floor and show a plain colour." if below else ""
-    return f"{len(experiment.points)} points, {len(results.images)} pictures{again}.{floor}"
+    return f"{len(experiment.points)} points, {len(results.images)} images{again}.{floor}"
 
 
 def _charts(results: Results, figure: Figure, experiments: Path) -> str:
@@ -193,7 +193,7 @@ def _is_shared(experiment: Experiment, axis: str) -> bool:
 
 
 def _published(results: Results, figure: Figure, column: str, experiments: Path) -> Iterator[Curve]:
-    """Give the published curves of the figure, where the pictures are those that they are of."""
+    """Give the published curves of the figure, where the images are those that they are of."""
     import pandas as pd
 
     names = [Path(name).name.lower() for name in results.images]
@@ -205,22 +205,22 @@ def _published(results: Results, figure: Figure, column: str, experiments: Path)
         yield Curve(f"{codec}, published", rows["bpp"].tolist(), rows[column].tolist(), colour=number % 7)
 
 
-def _pictures(results: Results, figure: Figure) -> str:
+def _images(results: Results, figure: Figure) -> str:
     """Show some images as they arrived, with their first scores."""
-    kept, experiment = Pictures(results.folder), results.experiment
+    kept, experiment = ImageStore(results.folder), results.experiment
     rows = ""
-    for name in list(results.images)[: figure.pictures]:
+    for name in list(results.images)[: figure.images]:
         cells = [_original(results, name)]
         numbers = sorted(n for n, image, realisation in results.reconstructions if image == name and realisation == 0)
         numbers = [n for n in numbers if _wanted(experiment.points[n], figure)]
         if not figure.show:
-            step = max(1, -(-len(numbers) // MOST_PICTURES))
+            step = max(1, -(-len(numbers) // MOST_RECONSTRUCTIONS))
             numbers = numbers[::step]
         for number in numbers:
             image = kept.read(results.reconstructions[number, name, 0])
             if image is not None:
                 cells.append(_cell(webp(image), *_caption(results, number, name)))
-        rows += f'<div class="pictures">{"".join(cells)}</div>'
+        rows += f'<div class="images">{"".join(cells)}</div>'
     return rows
 
 

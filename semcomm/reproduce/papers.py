@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError
+from semcomm.experiment.configuration import build, unknown_key
+from semcomm.experiment.experiment import Experiment, load, read_yaml
 from semcomm.reproduce.checks import Check
 from semcomm.reproduce.extras import Extra
-from semcomm.sweep.configuration import build, unknown_key
-from semcomm.sweep.experiment import Experiment, load, read_yaml
 
 PAPER = "claims.yaml"
 
@@ -25,7 +25,7 @@ class Chart:
     Args:
         x: column of the horizontal axis.
         log_x: logarithmic.
-        published: draw the reference curves of these codecs beside ours, where the pictures are the same.
+        published: draw the reference curves of these codecs beside ours, where the images are the same.
     """
 
     x: str
@@ -42,7 +42,7 @@ class Figure:
         paper: what the paper calls it.
         file: its experiment file in the folder, without `.yaml`; figures of one file share its run.
         chart: over what the metrics are drawn; none draws none.
-        pictures: how many images are shown as they arrive.
+        images: how many images are shown as they arrive.
         show: where on the swept axes; none shows points spread over them.
         extra: what is made beside the sweep.
     """
@@ -51,7 +51,7 @@ class Figure:
     paper: str
     file: str | None = None
     chart: Chart | None = None
-    pictures: int = 0
+    images: int = 0
     show: list[dict[str, Any]] = field(default_factory=list)
     extra: Extra | None = None
 
@@ -231,7 +231,7 @@ class Planned:
 
     Attributes:
         experiment: without what is missing; None where nothing is left.
-        absent: name of a transceiver or class of a metric -> why it is left out; `images` for the pictures.
+        absent: name of a transceiver or class of a metric -> why it is left out; `images` for the images.
     """
 
     experiment: Experiment | None

@@ -4,8 +4,8 @@ from collections import Counter
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from semcomm.analysis.statistics import CONFIDENCE
 from semcomm.reproduce.checks import Part
-from semcomm.sweep.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from semcomm.reproduce.command import Reproduction

@@ -1,4 +1,4 @@
-"""Random changes to pictures in training, drawn per picture from a generator that is handed in.
+"""Random changes to images in training, drawn per image from a generator that is handed in.
 
 Images are `float32` [B, 3, H, W] in [0, 1]. Each function takes its probability or strength as an argument.
 """
@@ -20,30 +20,30 @@ def uniform(generator: torch.Generator, low: float, high: float, *shape: int) ->
 
 
 def chosen(generator: torch.Generator, count: int, probability: float) -> Tensor:
-    """Draw which of `count` pictures an augmentation applies to, as indices."""
+    """Draw which of `count` images an augmentation applies to, as indices."""
     return (torch.rand(count, generator=generator) < probability).nonzero().flatten()
 
 
-def random_crop(picture: Tensor, size: int, smallest: float, generator: torch.Generator) -> Tensor:
+def random_crop(image: Tensor, size: int, smallest: float, generator: torch.Generator) -> Tensor:
     """Cut a random window from `uint8` [3, H, W] and resize it to `float32` [3, size, size], antialiased.
 
-    The window covers `smallest` to 1 of the area; its shape is that of the picture times 3/4 to 4/3 (log-uniform).
+    The window covers `smallest` to 1 of the area; its shape is that of the image times 3/4 to 4/3 (log-uniform).
     """
-    height, width = picture.shape[1:]
+    height, width = image.shape[1:]
     area, aspect, top, left = torch.rand(4, generator=generator).tolist()
     scale = sqrt(smallest + (1 - smallest) * area)
     stretch = (4 / 3) ** (aspect - 0.5)
     rows = min(height, max(8, round(height * scale * stretch)))
     columns = min(width, max(8, round(width * scale / stretch)))
     top, left = int(top * (height - rows + 1)), int(left * (width - columns + 1))
-    pixels = Image.fromarray(picture.permute(1, 2, 0).numpy())  # Pillow: thrice as fast as torch on one picture
+    pixels = Image.fromarray(image.permute(1, 2, 0).numpy())  # Pillow: thrice as fast as torch on one image
     window = pixels.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + columns, top + rows))
     return from_bytes(np.asarray(window))
 
 
-def resized_window(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:
+def resized_window(image: Tensor, top: int, left: int, side: int, size: int) -> Tensor:
     """Cut a square of `side` pixels from `uint8` [3, H, W] and reduce it to `float32` [3, size, size], antialiased."""
-    window = picture[:, top : top + side, left : left + side]
+    window = image[:, top : top + side, left : left + side]
     if side == size:
         return window.float() / 255
     pixels = Image.fromarray(window.permute(1, 2, 0).contiguous().numpy())
@@ -51,13 +51,13 @@ def resized_window(picture: Tensor, top: int, left: int, side: int, size: int) -
 
 
 def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror half of the pictures."""
+    """Mirror half of the images."""
     flip = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(flip[:, None, None, None], images.flip(3), images)
 
 
 def rotate(images: Tensor, degrees: float, probability: float, generator: torch.Generator) -> Tensor:
-    """Rotate some of the pictures by up to `degrees` either way; the border is reflected."""
+    """Rotate some of the images by up to `degrees` either way; the border is reflected."""
     index = chosen(generator, len(images), probability)
     if not len(index):  # affine_grid takes no empty batch
         return images
@@ -87,13 +87,13 @@ def luminance(images: Tensor) -> Tensor:
 
 
 def to_grey(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Take the colour from some of the pictures."""
+    """Take the colour from some of the images."""
     grey = torch.rand(len(images), generator=generator) < probability
     return torch.where(grey[:, None, None, None], luminance(images).expand_as(images), images)
 
 
 def blur(images: Tensor, most: int, probability: float, generator: torch.Generator) -> Tensor:
-    """Shrink some of the pictures by 1 to `most` times and enlarge them again: the loss of fine detail."""
+    """Shrink some of the images by 1 to `most` times and enlarge them again: the loss of fine detail."""
     images = images.clone()
     for i in chosen(generator, len(images), probability).tolist():
         side = max(4, round(images.shape[-1] / uniform(generator, 1, most, 1).item()))
@@ -103,7 +103,7 @@ def blur(images: Tensor, most: int, probability: float, generator: torch.Generat
 
 
 def coding_damage(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Quantise the 8x8 DCT of some of the pictures, coarser at high frequencies, as JPEG does.
+    """Quantise the 8x8 DCT of some of the images, coarser at high frequencies, as JPEG does.
 
     Steps are log-uniform between fine and such that little more than each block's mean is left. Sides are
     divisible by 8.
@@ -128,7 +128,7 @@ def _dct() -> Tensor:
 
 
 def noise(images: Tensor, most: float, probability: float, generator: torch.Generator) -> Tensor:
-    """Add white Gaussian noise of standard deviation up to `most` to some of the pictures."""
+    """Add white Gaussian noise of standard deviation up to `most` to some of the images."""
     index = chosen(generator, len(images), probability)
     deviation = uniform(generator, 0, most, len(index), 1, 1, 1)
     part = images[index]

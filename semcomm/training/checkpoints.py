@@ -151,7 +151,7 @@ def check_same(folder: Path, checkpoint: Checkpoint, task: str, configuration: d
 
     Raises:
         ModelError: when the checkpoint is of another task.
-        RunError: when a key was changed, which the message names, or the pictures are others.
+        RunError: when a key was changed, which the message names, or the images are others.
     """
     if checkpoint.task != task:
         raise ModelError(
@@ -172,7 +172,7 @@ def check_same(folder: Path, checkpoint: Checkpoint, task: str, configuration: d
         )
     if checkpoint.fingerprint != fingerprint:
         raise RunError(
-            f"{folder}: was begun on other pictures (names or labels changed); put them back, or use another folder"
+            f"{folder}: was begun on other images (names or labels changed); put them back, or use another folder"
         )
 
 

@@ -18,14 +18,14 @@ def main(argv: Sequence[str], prog: str = "semcomm train") -> None:
     arguments = parser.parse_args(argv)
     from semcomm.training.configuration import assign, build, read_file
     from semcomm.training.loop import train
-    from semcomm.training.settings import INCIDENTAL
+    from semcomm.training.settings import EXCLUDED_FROM_RECIPE
 
     sys.path[:0] = [str(arguments.file.resolve().parent), str(Path.cwd())]  # where a user's own tasks are
     data = read_file(arguments.file)
     for text in arguments.set:
         assign(data, text)
     task, settings = build(data)
-    command = _for_the_card(arguments.file, arguments.set, INCIDENTAL | task.incidental)
+    command = _for_the_card(arguments.file, arguments.set, EXCLUDED_FROM_RECIPE | task.excluded_from_recipe)
     path = train(task, settings, arguments.out, _say, command, arguments.export)
     if path is not None:
         print(f"weights: {path}\ncard: {path.with_suffix('.md')}")

@@ -1,4 +1,4 @@
-"""Pictures for training: found, split by a hash of their names, decoded once and kept in memory as bytes."""
+"""Images for training: found, split by a hash of their names, decoded once and kept in memory as bytes."""
 
 import csv
 import hashlib
@@ -17,33 +17,33 @@ from semcomm.errors import ConfigurationError, ImageError
 from semcomm.images import ImageSet, read_image, to_bytes
 
 MEMORY_BYTES = 4 * 2**30
-"""Decoded pictures are kept while they take no more than this; the rest is decoded each time."""
+"""Decoded images are kept while they take no more than this; the rest is decoded each time."""
 
 
 def share_of(name: str) -> float:
-    """Return a number in [0, 1) that depends on a name alone: which pictures are held back, in every run alike."""
+    """Return a number in [0, 1) that depends on a name alone: which images are held back, in every run alike."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big") / 2**56
 
 
 def class_folders(folder: str) -> list[tuple[Path, str]]:
-    """Return (picture, class) for a folder that has a folder for each class, ordered by name.
+    """Return (image, class) for a folder that has a folder for each class, ordered by name.
 
     Raises:
-        ImageError: when there is no picture, or a picture outside a class's folder.
+        ImageError: when there is no image, or an image outside a class's folder.
     """
     found = []
     for name, path in ImageSet(folder).files().items():
         label, slash, _ = name.partition("/")
         if not slash:
-            raise ImageError(f"{path}: lies in no class's folder; pictures of a class share a folder in {folder}")
+            raise ImageError(f"{path}: lies in no class's folder; images of a class share a folder in {folder}")
         found.append((path, label))
     return found
 
 
 def listed(file: str, label_column: str) -> tuple[list[tuple[Path, str]], list[dict[str, str]]]:
-    """Return (picture, label) for a CSV file with the columns `file` and `label_column`, and its rows.
+    """Return (image, label) for a CSV file with the columns `file` and `label_column`, and its rows.
 
-    The pictures lie beside the CSV file.
+    The images lie beside the CSV file.
 
     Raises:
         ConfigurationError: when the file or a column is missing.
@@ -53,10 +53,10 @@ def listed(file: str, label_column: str) -> tuple[list[tuple[Path, str]], list[d
         with path.open(newline="", encoding="utf-8") as text:
             rows = list(csv.DictReader(text))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(f"{path}: cannot be read as a list of pictures ({error})") from None
+        raise ConfigurationError(f"{path}: cannot be read as a list of images ({error})") from None
     for column in ("file", label_column):
         if not rows or column not in rows[0]:
-            raise ConfigurationError(f"{path}: has no pictures with a column {column!r}")
+            raise ConfigurationError(f"{path}: has no images with a column {column!r}")
     rows = [{k: _unescaped(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
     if number := next((n for n, row in enumerate(rows, 1) if not row["file"] or row[label_column] is None), None):
         raise ConfigurationError(f"{path}: row {number} has no 'file' or no {label_column!r}")
@@ -69,8 +69,8 @@ def _unescaped(text: str) -> str:
     return runs.sub(lambda run: bytes(int(b, 8) for b in run[0].split("\\")[1:]).decode("utf-8", "replace"), text)
 
 
-class Pictures:
-    """Pictures by index as `uint8` [3, H, W], kept in memory where they fit.
+class ImageCollection:
+    """Images by index as `uint8` [3, H, W], kept in memory where they fit.
 
     Args:
         paths: their files.
@@ -88,7 +88,7 @@ class Pictures:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Return one picture.
+        """Return one image.
 
         Raises:
             ImageError: when it cannot be read.
@@ -97,24 +97,24 @@ class Pictures:
         return self._decoded(index) if kept is None else kept
 
     def read(self, report: Callable[[str], None] | None = None) -> None:
-        """Decode all pictures, several at a time, and keep what fits; so a damaged one is found at the start.
+        """Decode all images, several at a time, and keep what fits; so a damaged one is found at the start.
 
         Raises:
             ImageError: when there is none, or one cannot be read.
         """
         if not self.paths:
-            raise ImageError("no pictures to train on")
+            raise ImageError("no images to train on")
         held = 0
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             try:
-                for index, picture in enumerate(threads.map(self._decoded, range(len(self)))):
-                    if held + picture.numel() <= self.memory_bytes:
-                        self._kept[index] = picture
-                        held += picture.numel()
+                for index, image in enumerate(threads.map(self._decoded, range(len(self)))):
+                    if held + image.numel() <= self.memory_bytes:
+                        self._kept[index] = image
+                        held += image.numel()
             finally:
                 threads.shutdown(cancel_futures=True)
         if report:
-            report(f"{len(self)} pictures read, {len(self._kept)} of them kept in memory ({held / 2**20:.0f} MiB)")
+            report(f"{len(self)} images read, {len(self._kept)} of them kept in memory ({held / 2**20:.0f} MiB)")
 
     def _decoded(self, index: int) -> Tensor:
         pixels = to_bytes(read_image(self.paths[index]))

@@ -67,7 +67,7 @@ def _card(facts: dict[str, Any], file: str, data: bytes) -> str:
         f"- Training: {done}, {facts['hours']} hours, seed {facts['seed']}",
         *([f"- Command: `{facts['command']}`"] if facts["command"] else []),
         f"- Versions: {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}",
-        *_items("Pictures", facts.get("pictures")),
+        *_items("Images", facts.get("images")),
         "",
         *_section("Scores", "\n".join(_table(facts["scores"])), "Of the averaged weights, at the last validation."),
         *_section("Classes held out of training", ", ".join(facts.get("unseen_classes", []))),

@@ -12,7 +12,7 @@ from semcomm.training.settings import Settings
 
 SECONDS_BETWEEN_LINES = 15.0
 LINES_OF_THE_ESTIMATE = 12
-"""The estimate of what is left takes the pace of so many lines: pictures may grow on the way, others take the cores."""
+"""The estimate of what is left takes the pace of so many lines: images may grow on the way, others take the cores."""
 
 
 class Log:
@@ -51,7 +51,7 @@ class Log:
         left = (self.settings.steps - step) / pace
         shown = " ".join(f"{k} {v:.4g}" for k, v in values.items())
         self.report(
-            f"step {step} of {self.settings.steps}: {shown}, {pace * self.settings.batch:.0f} pictures/s, "
+            f"step {step} of {self.settings.steps}: {shown}, {pace * self.settings.batch:.0f} images/s, "
             f"about {_duration(left)} left"
         )
         if self.board:

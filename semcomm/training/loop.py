@@ -25,7 +25,7 @@ from semcomm.training.export import export
 from semcomm.training.log import Log
 from semcomm.training.processes import Processes
 from semcomm.training.schedule import average, learning_rate
-from semcomm.training.settings import INCIDENTAL, Settings
+from semcomm.training.settings import EXCLUDED_FROM_RECIPE, Settings
 from semcomm.training.task import Task
 
 
@@ -53,7 +53,7 @@ def train(
         export_only: train no further; ship the last checkpoint as it is.
 
     Raises:
-        ImageError: when there are no pictures, or one cannot be read.
+        ImageError: when there are no images, or one cannot be read.
         RunError: when the loss is no longer finite, or `out` holds a training with another configuration.
         ModelError: when a checkpoint is damaged or of another task.
     """
@@ -82,7 +82,7 @@ class Trainer:
         self.processes, self.device = processes, processes.device
         self.share = processes.share(settings.batch)
         self.configuration = _flat(plain(asdict(settings)) | {"task": task.recipe()["init_args"]})
-        for key in INCIDENTAL:
+        for key in EXCLUDED_FROM_RECIPE:
             del self.configuration[key]
         if settings.start_from is not None:  # by name: the card shows it, and a moved file is the same file
             self.configuration["start_from"] = Path(settings.start_from).name

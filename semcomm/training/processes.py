@@ -45,7 +45,7 @@ class Processes:
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """Return how many pictures of a batch this process takes.
+        """Return how many images of a batch this process takes.
 
         Raises:
             ConfigurationError: when they cannot be shared out evenly.

@@ -13,7 +13,7 @@ class Settings:
     Args:
         seed: of everything random.
         steps: of the optimiser, in all.
-        batch: pictures in a step, over all processes.
+        batch: images in a step, over all processes.
         learning_rate: peak of the schedule.
         warmup_steps: over which the rate rises to its peak; it then falls as a cosine to 0.
         weight_decay: AdamW's, on matrices and kernels only.
@@ -61,6 +61,8 @@ class Settings:
             raise ConfigurationError(f"ema is {self.ema}; it must be in [0, 1)")
 
 
-INCIDENTAL = frozenset({"device", "threads", "workers", "checkpoint_steps", "checkpoint_seconds", "validate_steps"})
+EXCLUDED_FROM_RECIPE = frozenset(
+    {"device", "threads", "workers", "checkpoint_steps", "checkpoint_seconds", "validate_steps"}
+)
 """Keys that may change when a run is continued. On another device, or with other threads, numbers differ in their last
 digits; the rest leaves the weights alone."""

@@ -22,7 +22,7 @@ class Task(Component, ABC):
         """Find and read the data; called once, before anything else. `report` takes a line of text to show.
 
         Raises:
-            ImageError: when a folder has no pictures or a picture cannot be used.
+            ImageError: when a folder has no images or an image cannot be used.
         """
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Task(Component, ABC):
         """Return a batch of `size` on the CPU. Called from other threads, so it changes nothing in the task.
 
         Args:
-            size: pictures in the batch.
+            size: images in the batch.
             progress: share of the training that is done, in [0, 1).
             generator: a CPU generator for this step.
         """
@@ -78,6 +78,6 @@ class Task(Component, ABC):
 
         Needed are `name` (of the file), `title`, `purpose`, `data` (lines of text, with licences and attribution) and
         `checks` (figures found again without the data). The card shows `licence` (of the weights), `parameters`,
-        `pictures` (counts by name) and `unseen_classes` too where they are given; anything else, as the constructor
+        `images` (counts by name) and `unseen_classes` too where they are given; anything else, as the constructor
         arguments under `network`, is kept in the header of the file.
         """

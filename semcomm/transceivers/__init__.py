@@ -22,7 +22,7 @@ from semcomm.transceivers.generative import (
     TextToImage,
     UnCLIP,
 )
-from semcomm.transceivers.jscc import LSCI, DeepJSCC
+from semcomm.transceivers.learned import LSCI, DeepJSCC
 from semcomm.transceivers.separate import Separate
 
 __all__ = [

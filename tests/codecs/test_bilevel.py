@@ -20,7 +20,7 @@ def drawn(height, width, density, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), st.integers(0, 99))
-def test_every_picture_comes_back_exactly(height, width, density, seed):
+def test_every_image_comes_back_exactly(height, width, density, seed):
     image = drawn(height, width, density, seed)
     assert torch.equal(Bilevel().decode(Bilevel().encode(image, ANY)), image)
 
@@ -32,7 +32,7 @@ def test_random_pixels_cost_their_entropy():
 
 
 @pytest.mark.parametrize("white", [0.0, 1.0])
-def test_a_blank_picture_costs_next_to_nothing(white):
+def test_a_blank_image_costs_next_to_nothing(white):
     assert len(Bilevel().encode(torch.full((3, 512, 512), white), 100)) < 60
 
 

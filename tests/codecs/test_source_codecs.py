@@ -51,7 +51,7 @@ def photograph():
 
 
 def waves(height, width, seed=0):
-    """A smooth picture with some noise, of any size."""
+    """A smooth image with some noise, of any size."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.linspace(0, 6, height)[None, :, None]
     x = torch.linspace(0, 9, width)[None, None, :]

@@ -1,4 +1,4 @@
-"""The code blocks of README.md and docs/ run, page by page and in their order, on tiny pictures.
+"""The code blocks of README.md and docs/ run, page by page and in their order, on tiny images.
 
 Python is executed; `semcomm` commands run in this process, experiments on one image; YAML is checked as what it is.
 Installing, fetching, long trainings and clusters are not started: those commands are checked as far as that goes
@@ -155,19 +155,19 @@ def training_file(words: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory):
-    """A folder for each page, with what the pages name in it: pictures, folders of pictures, experiments."""
+    """A folder for each page, with what the pages name in it: images, folders of images, experiments."""
     made: dict[Path, Reader] = {}
-    pictures = [image for _, image in ImageSet(limit=2, size=192, crop=192)]
+    images = [image for _, image in ImageSet(limit=2, size=192, crop=192)]
 
     def reader(page: Path) -> Reader:
         if page not in made:
             folder = tmp_path_factory.mktemp(page.stem)
-            for name in ("photo.png", "original.png", "kodak/1.png", "Flickr8k/1.png", "pictures/1.png"):
+            for name in ("photo.png", "original.png", "kodak/1.png", "Flickr8k/1.png", "images/1.png"):
                 (folder / name).parent.mkdir(exist_ok=True)
-                write_image(folder / name, pictures[0])
-            write_image(folder / "kodak" / "2.png", pictures[1])
-            write_image(folder / "received.png", pictures[0].mul(15).round() / 15)
-            write_image(folder / "other.png", pictures[1])
+                write_image(folder / name, images[0])
+            write_image(folder / "kodak" / "2.png", images[1])
+            write_image(folder / "received.png", images[0].mul(15).round() / 15)
+            write_image(folder / "other.png", images[1])
             rows = [f"original.png,received.png,other.png,{0.9 - n / 100},{0.1 + n / 100}" for n in range(6)]
             (folder / "triplets.csv").write_text("\n".join(["reference,first,second,first_score,second_score", *rows]))
             for name in ("experiments", "examples"):

@@ -14,21 +14,21 @@ from safetensors.torch import save_file
 from semcomm.cli import _assignment
 from semcomm.codecs import FloatLatent, QuantisedLatent
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, MetricError, ModelError
+from semcomm.experiment.experiment import load
 from semcomm.images import read_image
 from semcomm.metrics.sess import Parameters, Scene, SceneGraph, match
-from semcomm.metrics.sess.psg import PSG
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import predicates
-from semcomm.metrics.sess.sam_checkpoint import load_sam
 from semcomm.metrics.sess.scene import image_similarity
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.encoder import Encoder
 from semcomm.models.files import read_tensors, tensors_in
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.sam_checkpoint import load_sam
 from semcomm.parsing import parse_json, parse_yaml
-from semcomm.sweep.experiment import load
 from semcomm.training import checkpoints
 from semcomm.training.configuration import build, read_file
 from semcomm.training.data import listed
+from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import load_thresholds
 
 LINK = (
@@ -119,7 +119,7 @@ def test_training_files_and_assignments(tmp_path):
             read_file(tmp_path / name)
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": {"class_folder": "x"}}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
     with pytest.raises(ConfigurationError, match="clip: expected float"):
         build({"task": task, "clip": 10**400})
 
@@ -276,7 +276,7 @@ def test_relation_annotations(tmp_path, changes):
         _ = psg(tmp_path, **changes)[0]
 
 
-def test_panoptic_pictures_are_not_decoded_before_their_size_is_known(tmp_path):
+def test_panoptic_images_are_not_decoded_before_their_size_is_known(tmp_path):
     psg(tmp_path)
     Image.new("1", (3000, 3000)).save(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match="is 3000x3000, but 6x4"):
@@ -292,7 +292,7 @@ def test_human_scores(tmp_path, row):
         read_triplets(tmp_path / "it.jsonl")
 
 
-def test_lists_of_pictures_with_rows_cut_short(tmp_path):
+def test_lists_of_images_with_rows_cut_short(tmp_path):
     (tmp_path / "it.csv").write_text("file,class\na.jpg,3\nb.jpg\n")
     with pytest.raises(ConfigurationError, match="row 2"):
         listed(str(tmp_path / "it.csv"), "class")
@@ -307,12 +307,12 @@ def test_thresholds(tmp_path):
             load_thresholds(str(path))
 
 
-def test_a_picture_is_of_a_known_format_whatever_its_name(tmp_path):
+def test_a_image_is_of_a_known_format_whatever_its_name(tmp_path):
     """Pillow would run Ghostscript on the first of these."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     (tmp_path / "b.png").write_bytes(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(200))
     for name in ("a.png", "b.png"):
-        with pytest.raises(ImageError, match="cannot be read as a picture"):
+        with pytest.raises(ImageError, match="cannot be read as an image"):
             read_image(tmp_path / name)
 
 

@@ -16,48 +16,50 @@ def cost(plan: torch.Tensor) -> torch.Tensor:
     return torch.tensor([0, *USES])[plan.long()].sum((1, 2))
 
 
-def searched(wish: np.ndarray, budget: float) -> np.ndarray:
+def searched(target_log2_uses: np.ndarray, budget: float) -> np.ndarray:
     """The best plan for one image: every constant at which a block gets a layer more, tried one by one."""
     bounds = np.log2(USES)
-    best = np.ones(wish.shape, int)
-    for constant in sorted((bounds[:, None, None] - wish).flatten()):
-        plan = np.ones(wish.shape, int)
-        for place, value in np.ndenumerate(wish):
+    best = np.ones(target_log2_uses.shape, int)
+    for constant in sorted((bounds[:, None, None] - target_log2_uses).flatten()):
+        plan = np.ones(target_log2_uses.shape, int)
+        for place, value in np.ndenumerate(target_log2_uses):
             plan[place] = max(1, sum(value + constant + 1e-9 >= bound for bound in bounds))
-        if np.array([0, *USES])[plan].sum() <= budget * wish.size:
+        if np.array([0, *USES])[plan].sum() <= budget * target_log2_uses.size:
             best = plan
     return best
 
 
 @pytest.mark.parametrize("budget", [2.0, 2.4, 7.3, 33.0, 130.0, 255.0, 256.0, 400.0])
 def test_it_is_what_a_search_through_all_constants_finds(budget):
-    wish = 1.5 * torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(int(budget)), dtype=torch.float64)
-    plan = planned(wish.float(), torch.full((4,), budget), USES)
+    target_log2_uses = 1.5 * torch.randn(
+        4, 3, 5, generator=torch.Generator().manual_seed(int(budget)), dtype=torch.float64
+    )
+    plan = planned(target_log2_uses.float(), torch.full((4,), budget), USES)
     assert plan.dtype == torch.uint8
-    for found, one in zip(plan, wish):
+    for found, one in zip(plan, target_log2_uses):
         assert np.array_equal(found.numpy(), searched(one.numpy(), budget))
 
 
 def test_never_above_the_budget_with_the_first_layer_everywhere_and_each_image_for_itself():
     generator = torch.Generator().manual_seed(1)
-    wish = 3 * torch.randn(64, 12, 17, generator=generator)
+    target_log2_uses = 3 * torch.randn(64, 12, 17, generator=generator)
     budget = 2 + 260 * torch.rand(64, generator=generator, dtype=torch.float64) ** 3
-    plan = planned(wish, budget, USES)
+    plan = planned(target_log2_uses, budget, USES)
     assert (cost(plan) <= budget * 12 * 17).all()
     assert plan.min() == 1
     assert plan.max() == 9
     order = torch.randperm(64, generator=generator)
-    assert torch.equal(planned(wish[order], budget[order], USES), plan[order])
+    assert torch.equal(planned(target_log2_uses[order], budget[order], USES), plan[order])
     # more wish, more layers, within an image
-    flat_wish, flat_plan = wish.flatten(1), plan.flatten(1).int()
+    flat_wish, flat_plan = target_log2_uses.flatten(1), plan.flatten(1).int()
     sorted_plan = flat_plan.gather(1, flat_wish.argsort(1))
     assert (sorted_plan.diff(dim=1) >= 0).all()
 
 
 def test_a_budget_in_channel_uses_of_a_large_image_is_kept_to_the_last_use():
-    wish = torch.randn(1, 180, 250, generator=torch.Generator().manual_seed(2))  # 11.5 megapixels
+    target_log2_uses = torch.randn(1, 180, 250, generator=torch.Generator().manual_seed(2))  # 11.5 megapixels
     for uses in (45_000 * 33 + 1, 7_654_321, 11_519_999):
-        plan = planned(wish, torch.tensor([uses / 45_000], dtype=torch.float64), USES)
+        plan = planned(target_log2_uses, torch.tensor([uses / 45_000], dtype=torch.float64), USES)
         assert uses - 256 < cost(plan).item() <= uses
 
 

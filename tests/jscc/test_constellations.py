@@ -10,10 +10,10 @@ from semcomm.errors import ConfigurationError
 from semcomm.jscc.constellation import (
     LOAD,
     checked,
-    emitted,
     estimated,
     nearest,
     passed,
+    quantise_to_constellation,
     rounding,
     share_of,
     snr_of_estimates,
@@ -59,7 +59,7 @@ def pairs(symbols: torch.Tensor, present: torch.Tensor, image: int) -> torch.Ten
 def test_symbols_are_points_of_the_qam_of_power_at_most_1_and_nothing_elsewhere(name, kind, shape, share, seed):
     generator = torch.Generator().manual_seed(seed)
     present = (torch.rand(3, 1, *shape[2:], generator=generator) < share).float()
-    symbols, gain, told = emitted(drawn(kind, shape, seed), present, name)
+    symbols, gain, told = quantise_to_constellation(drawn(kind, shape, seed), present, name)
     assert (gain > 0).all() and gain.isfinite().all()
     points = QAM(name).points
     for image in range(3):
@@ -85,7 +85,7 @@ of the intervals between the levels' borders, from the normal distribution."""
 def test_rounding_costs_little_more_than_it_must_for_a_gaussian_whatever_the_values_are(name, kind):
     """What a receiver without noise lacks is D / (1 - D) of the values' power, and not correlated with them."""
     values, present = drawn(kind, (3, 16, 40, 40), 1), torch.ones(3, 1, 40, 40)
-    symbols, _, told = emitted(values, present, name)
+    symbols, _, told = quantise_to_constellation(values, present, name)
     lacking = values - told
     share = (lacking**2).sum((1, 2, 3)) / (values**2).sum((1, 2, 3))
     least = LEAST_DISTORTION[name]
@@ -170,7 +170,7 @@ def test_analog_symbols_have_power_1_over_what_is_there_of_each_image(kind):
     present[0, :, 4:] = 0
     present[2, :, :, ::2] = 0
     values = drawn(kind, (3, 6, 9, 11), 3)
-    symbols, _, told = emitted(values, present, "analog")
+    symbols, _, told = quantise_to_constellation(values, present, "analog")
     for image in range(3):
         assert (pairs(symbols, present, image).abs() ** 2).mean().item() == pytest.approx(1, abs=1e-5)
     assert (symbols * (1 - present) == 0).all()
@@ -182,7 +182,7 @@ def test_an_image_with_nothing_in_a_layer_sends_nothing_and_is_no_nan():
     present = torch.ones(3, 1, 5, 5)
     present[1] = 0
     for name in ("analog", *QAMS):
-        symbols, gain, told = emitted(values, present, name)
+        symbols, gain, told = quantise_to_constellation(values, present, name)
         assert symbols.isfinite().all() and gain.isfinite().all() and told.isfinite().all()
         assert (symbols[1] == 0).all() and (told[1] == 0).all()
 
@@ -192,7 +192,7 @@ def test_an_image_with_nothing_in_a_layer_sends_nothing_and_is_no_nan():
 def test_what_is_told_is_what_a_receiver_without_noise_estimates(name, kind):
     values, present = drawn(kind, (3, 6, 8, 8), 8), torch.ones(3, 1, 8, 8)
     present[1, :, 3:] = 0
-    symbols, gain, told = emitted(values, present, name)
+    symbols, gain, told = quantise_to_constellation(values, present, name)
     none = torch.zeros(3, 1, 1, 1)
     found = spread(estimated(symbols, none, name) / share_of(none, name) * present, present, back=True) / gain
     assert torch.allclose(found, told, atol=1e-4 * values.abs().max())
@@ -206,13 +206,13 @@ def test_backwards_rounding_and_estimating_are_as_good_as_not_there(name):
     gradients = []
     for kind in ("analog", name):
         values = drawn("gaussian", (3, 6, 8, 8), 5).requires_grad_()
-        symbols, _, _ = emitted(values, present, kind)
+        symbols, _, _ = quantise_to_constellation(values, present, kind)
         noise = torch.full((3, 1, 1, 1), 1e-3)
         said = symbols if kind == "analog" else passed(symbols, noise, kind) / share_of(noise, kind)
         gradients.append(torch.autograd.grad((said * weights).sum(), values)[0])
     assert torch.allclose(gradients[1], gradients[0], atol=1e-5)
     assert (gradients[1][0, :, :3] == 0).all()
-    _, _, told = emitted(values, present, name)
+    _, _, told = quantise_to_constellation(values, present, name)
     assert torch.equal(torch.autograd.grad((told * weights).sum(), values)[0], weights * present)
 
 

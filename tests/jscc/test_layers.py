@@ -87,12 +87,12 @@ def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part)
         base, cells = network.encoder["base"], F.pixel_unshuffle(images - 0.5, 16)
         condition = base.condition(SNR, grids.rounding("16qam"))
         alone = second(cells, base(images, condition)[16], torch.zeros_like(cells), condition)
-        expected = grids.emitted(alone, network.presence(whole(2), 1), "16qam")[0]
+        expected = grids.quantise_to_constellation(alone, network.presence(whole(2), 1), "16qam")[0]
         assert torch.allclose(network.encode(images, SNR, whole(2))[0][1], expected)
 
 
 def test_a_receiver_gets_the_values_whatever_their_scale(images):
-    """A transmitter whose values are three times as large tells another gain, and the picture is the same."""
+    """A transmitter whose values are three times as large tells another gain, and the image is the same."""
     network = tiny_lsci("16qam")
     sent = network.encode(images, SNR, whole(1))
     for part in (network.encoder["slices"][0].analysis, network.encoder["slices"][0].head):
@@ -122,7 +122,7 @@ def test_what_is_known_already_is_no_news(images):
 
 @torch.no_grad()
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
-def test_the_transmitter_foresees_the_picture_of_a_receiver_without_noise(images, constellation):
+def test_the_transmitter_foresees_the_image_of_a_receiver_without_noise(images, constellation):
     """What the last layer is shown is what `decode` makes of those before it, but for its finest stage."""
     network = tiny_lsci(constellation)
     plan = torch.tensor([[[1, 4], [2, 3], [4, 1]], [[4, 4], [1, 1], [2, 2]]], dtype=torch.uint8)
@@ -131,7 +131,7 @@ def test_the_transmitter_foresees_the_picture_of_a_receiver_without_noise(images
     sent, gains = network.encode(images, SNR, plan)
     none = torch.zeros(2, 1, 1, 1)
     estimates = [grids.estimated(x, none, constellation) / grids.share_of(none, constellation) for x in sent[:3]]
-    for weights in network.decoder["base"].paints["4"].parameters():
+    for weights in network.decoder["base"].to_rgb["4"].parameters():
         weights.zero_()
     made = network.decode(estimates, gains, grids.snr_of_estimates(SNR, constellation), plan)
     assert torch.allclose(F.pixel_unshuffle(made - 0.5, 4), shown[0], atol=1e-4)
@@ -142,7 +142,7 @@ def test_the_transmitter_foresees_the_picture_of_a_receiver_without_noise(images
 def test_what_a_receivers_network_makes_of_coarser_layers_changes_what_finer_ones_send(images, stride, same):
     network = tiny_lsci()
     before, _ = network.encode(images, SNR, whole(4))
-    network.decoder["base"].paints[stride].weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    network.decoder["base"].to_rgb[stride].weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
     after, _ = network.encode(images, SNR, whole(4))
     assert [torch.equal(a, b) for a, b in zip(after, before)] == same
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from semcomm.jscc import linear
 from semcomm.jscc.lsci import LSCINetwork
-from semcomm.jscc.transmission import Transmission
+from semcomm.training.tasks import JSCCTask
 
 
 def fitted(images: torch.Tensor, **options) -> LSCINetwork:
@@ -18,7 +18,7 @@ def fitted(images: torch.Tensor, **options) -> LSCINetwork:
     linear.fit(network, images, torch.Generator().manual_seed(2))
     for piece in network.encoder["slices"]:
         nn.init.zeros_(piece.head.weight), nn.init.zeros_(piece.head.bias)
-    nn.init.zeros_(network.decoder["base"].paints["4"].weight)
+    nn.init.zeros_(network.decoder["base"].to_rgb["4"].weight)
     return network
 
 
@@ -27,7 +27,7 @@ def error(network: LSCINetwork, images: torch.Tensor, layers: int, snr_db: float
     plan = torch.full((len(images), *(s // network.stride for s in images.shape[2:])), layers, dtype=torch.uint8)
     sent, gains = network.encode(images, snr_db, plan)
     unfaded, generator = torch.zeros(len(images), dtype=torch.bool), torch.Generator().manual_seed(3)
-    found = Transmission.arrived(network, sent, gains, snr_db, unfaded, plan, generator)
+    found = JSCCTask.arrived(network, sent, gains, snr_db, unfaded, plan, generator)
     return ((found - images) ** 2).mean().item()
 
 

@@ -53,7 +53,7 @@ def test_one_for_identical_images_and_symmetric(folder, pair):
     assert metric(*pair).tolist() == pytest.approx(metric(*pair[::-1]).tolist(), abs=1e-6)
 
 
-def test_pictures_of_different_and_odd_sizes(folder, pair):
+def test_images_of_different_and_odd_sizes(folder, pair):
     metric = ViTScore(folder)
     wide, tiny = pair[1][..., :50], pair[1][..., :8, :8]
     assert metric(pair[0], wide).tolist() == pytest.approx([by_hand(folder, a, b) for a, b in zip(pair[0], wide)])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from semcomm.errors import ModelError
 from semcomm.images import ImageSet
 from semcomm.models.encoder import WEIGHTS, Encoder, load_encoder, squash
-from semcomm.training.checks import stability
+from semcomm.training.tasks.encoder_checks import stability
 
 
 def test_the_shipped_file_is_small_and_has_a_card():
@@ -39,7 +39,7 @@ def test_embeddings_are_unit_vectors_the_same_in_every_batch(photograph):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (5, 300), (700, 40)])
-def test_any_size_of_picture(shape):
+def test_any_size_of_image(shape):
     embedding = load_encoder().embed(torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0)))
     assert embedding.isfinite().all()
     assert squash(torch.ones(1, 3, *shape), 128).shape == (1, 3, 128, 128)

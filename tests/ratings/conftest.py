@@ -1,7 +1,7 @@
 """A small study with simulated raters who have answered all of it."""
 
 import pytest
-from simulated import answer_all, small_study
+from simulated_raters import answer_all, small_study
 
 pytest.importorskip("starlette")
 

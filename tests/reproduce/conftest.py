@@ -1,4 +1,4 @@
-"""What the tests of reproductions share: tiny models for the published ones, a few pictures for the data sets."""
+"""What the tests of reproductions share: tiny models for the published ones, a few images for the data sets."""
 
 import sys
 from pathlib import Path
@@ -13,13 +13,13 @@ sys.path.append(str(TESTS / "metrics" / "sess"))  # for `small_sam`
 
 @pytest.fixture(scope="session")
 def data_sets(tmp_path_factory) -> Path:
-    """A folder of data sets as they are unpacked, a few pictures in each."""
+    """A folder of data sets as they are unpacked, a few images in each."""
     from PIL import Image
 
     from semcomm.images import ImageSet, to_bytes
 
     root = tmp_path_factory.mktemp("data")
-    pictures = [to_bytes(image) for _, image in ImageSet(size=176, crop=176)]
+    images = [to_bytes(image) for _, image in ImageSet(size=176, crop=176)]
     places = {
         "coco-val2017/val2017": "{:012d}.jpg",
         "flickr8k/Flicker8k_Dataset": "{}_0a1b2c3d4e.jpg",
@@ -28,9 +28,9 @@ def data_sets(tmp_path_factory) -> Path:
     }
     for place, name in places.items():
         (root / place).mkdir(parents=True)
-        for number, pixels in enumerate(pictures, 1):
+        for number, pixels in enumerate(images, 1):
             Image.fromarray(pixels).save(root / place / name.format(number))
-        (root / place / "README.txt").write_text("no picture")
+        (root / place / "README.txt").write_text("no image")
     return root
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from semcomm.analysis.statistics import Estimate, estimate
 from semcomm.reproduce.checks import Check, Concentrated, Part, Ranks, Reverses, Rises, Widens
 from semcomm.reproduce.checks_of_scores import (
     Facts,
@@ -15,7 +16,6 @@ from semcomm.reproduce.checks_of_scores import (
     WorstCase,
 )
 from semcomm.reproduce.evidence import Evidence, Missing, bootstrap
-from semcomm.sweep.statistics import Estimate, estimate
 
 IMAGES = 12
 LOWER_IS_BETTER = ("LPIPS",)
@@ -86,7 +86,7 @@ def test_infinite_values_are_left_out_and_counted():
     values = np.array([[[30.0], [np.inf], [32.0], [31.0]]])
     found = bootstrap(values, lambda m: m[..., 0])
     assert found.mean == pytest.approx(31.0) and found.infinite == 1
-    with pytest.raises(Missing, match="infinite for every picture"):
+    with pytest.raises(Missing, match="infinite for every image"):
         bootstrap(np.full((1, 4, 1), np.inf), lambda m: m[..., 0])
 
 
@@ -154,7 +154,7 @@ def test_each_verdict_of_each_check(check: Check, points, verdict, means):
 
 
 @pytest.mark.parametrize("check", [RANKS, WORST, LEVELS])
-def test_what_the_pictures_cannot_tell_is_not_decided(check):
+def test_what_the_images_cannot_tell_is_not_decided(check):
     """Every mean is 0.5 and every difference 0, in images that disagree: nothing is supported, nothing contradicted."""
     made = evidence([A, B], noise=0.0, SeSS=[0.5, 0.5], PSNR=[0.5, 0.5], SSIM=[0.5, 0.5])
     for index, name in enumerate(made.values):
@@ -165,9 +165,9 @@ def test_what_the_pictures_cannot_tell_is_not_decided(check):
     assert all(part.outcome == "open" for part in found.parts)
 
 
-def test_two_pictures_give_no_interval():
+def test_two_images_give_no_interval():
     found = RANKS.judge(evidence([A, B], images=2, SeSS=[0.6, 0.5], PSNR=[0.2, 0.3]))
-    assert found.verdict == UNTESTED and "2 pictures give no interval" in found.why
+    assert found.verdict == UNTESTED and "2 images give no interval" in found.why
 
 
 def test_the_probability_of_a_false_reversal_is_that_of_the_confidence():

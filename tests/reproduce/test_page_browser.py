@@ -8,14 +8,14 @@ import subprocess
 import numpy as np
 import pytest
 
+from semcomm.analysis.statistics import Estimate
 from semcomm.reproduce.chart import Curve, svg
 from semcomm.reproduce.checks import Finding, Part
 from semcomm.reproduce.checks_of_scores import NeedsPeople
-from semcomm.reproduce.command import Judged, Reproduction, Shown
-from semcomm.reproduce.extras import Made
+from semcomm.reproduce.command import ClaimResult, FigureResult, Reproduction
+from semcomm.reproduce.extras import ExtraResult
 from semcomm.reproduce.page import page_of
 from semcomm.reproduce.papers import Claim, Figure, Paper, Setting
-from semcomm.sweep.statistics import Estimate
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "</style><script>alert(1)</script>"
@@ -35,11 +35,11 @@ def reproduction(tmp_path) -> Reproduction:
     figure = Figure("A figure", "Figure 1")
     paper = Paper("A paper", "Paper", {"fig1": figure}, claims)
     judged = [
-        Judged("paper", name, claims[name], Finding(verdict, f"why {LONG}", parts))
+        ClaimResult("paper", name, claims[name], Finding(verdict, f"why {LONG}", parts))
         for name, verdict in zip(claims, verdicts)
     ]
-    made = Made(table=[["metric", *map(str, range(12))], ["SeSS", *["0.123456"] * 12]])
-    shown = [Shown("paper", "fig1", figure, None, {"LPIPS": f"weights missing in /{LONG}"}, made)]
+    made = ExtraResult(table=[["metric", *map(str, range(12))], ["SeSS", *["0.123456"] * 12]])
+    shown = [FigureResult("paper", "fig1", figure, None, {"LPIPS": f"weights missing in /{LONG}"}, made)]
     return Reproduction({"paper": paper}, Setting("a setting", stands_in=True), shown, judged, 1.0, tmp_path / "x.html")
 
 

@@ -34,7 +34,7 @@ def test_the_papers_as_they_are():
 
 @pytest.fixture(scope="module")
 def whole(tiny_experiments, data_sets, tmp_path_factory):
-    """Every figure of every paper on tiny models, one picture each."""
+    """Every figure of every paper on tiny models, one image each."""
     out = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEMCOMM_DATA", str(data_sets))
@@ -64,7 +64,7 @@ def test_metrics_and_models_of_the_paper_take_the_place_of_ours(whole):
     assert experiments["fig08"].images.path == "coco-val2017" and experiments["fig3"].images.path == "flickr8k"
 
 
-def test_one_picture_decides_nothing(whole):
+def test_one_image_decides_nothing(whole):
     """Every claim has a verdict and, where it could not be tested, a reason."""
     _, out = whole
     card = json.loads((out / "scorecard.json").read_text())
@@ -75,7 +75,7 @@ def test_one_picture_decides_nothing(whole):
 
 
 class Page(HTMLParser):
-    """Ids, links and pictures, and whether every element is closed."""
+    """Ids, links and images, and whether every element is closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -163,7 +163,7 @@ def test_data_says_what_is_there(data_sets, monkeypatch, capsys):
     monkeypatch.setenv("SEMCOMM_DATA", str(data_sets))
     assert main(["data", "kodak", "--setting", "embedded", "--experiments", str(EXPERIMENTS)]) == 0
     shown = capsys.readouterr().out
-    assert "coco-val2017            5 pictures" in shown and "https://r0k.us/graphics/kodak/" in shown
+    assert "coco-val2017            5 images" in shown and "https://r0k.us/graphics/kodak/" in shown
     assert re.search(r"kodak/rate +ready: kodak, 100 transmissions", shown)
     monkeypatch.setenv("SEMCOMM_DATA", "/nowhere")
     assert main(["data", "kodak", "--setting", "embedded", "--experiments", str(EXPERIMENTS)]) == 0

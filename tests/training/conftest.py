@@ -1,4 +1,4 @@
-"""A small set of pictures to train on: coloured shapes."""
+"""A small set of images to train on: coloured shapes."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> Path:
-    """A folder with a folder of 12 pictures for each of five shapes."""
+    """A folder with a folder of 12 images for each of five shapes."""
     folder = tmp_path_factory.mktemp("shapes")
     _draw_shapes(folder, 12)
     return folder
@@ -28,7 +28,7 @@ def shapes(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def draw_shapes():
-    """A function of (folder, count) that draws so many pictures of each shape."""
+    """A function of (folder, count) that draws so many images of each shape."""
     return _draw_shapes
 
 
@@ -37,11 +37,11 @@ def _draw_shapes(folder: Path, count: int) -> None:
     for (shape, colour), numbers in zip(SHAPES.items(), draws):
         (folder / shape).mkdir()
         for number, (x, y, side) in enumerate(numbers):
-            picture = Image.new("RGB", (48, 40), "lightgrey")
+            image = Image.new("RGB", (48, 40), "lightgrey")
             side = 14 + side % 10
             left, top = x % (48 - side), y % (40 - side)
             box = (left, top, left + side, top + side)
-            pen = ImageDraw.Draw(picture)
+            pen = ImageDraw.Draw(image)
             if shape == "disc":
                 pen.ellipse(box, fill=colour)
             elif shape == "bar":
@@ -53,7 +53,7 @@ def _draw_shapes(folder: Path, count: int) -> None:
             else:
                 pen.line(box, fill=colour, width=3)
                 pen.line((left, top + side, left + side, top), fill=colour, width=3)
-            picture.save(folder / shape / f"{number:02d}.png")
+            image.save(folder / shape / f"{number:02d}.png")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def arguments(shapes) -> dict:
     return {
         "class_folder": str(shapes),
         "unseen_classes": 2,
-        "held_back": 0.25,
+        "val_fraction": 0.25,
         "widths": [8, 16],
         "depths": [1, 1],
         "dimensions": 16,

@@ -12,7 +12,7 @@ STEPS = 12
 class Curve(Task):
     """Fits a parabola far off, so that no gradient is near 0. `both`: one process draws what two would."""
 
-    incidental = frozenset({"both"})
+    excluded_from_recipe = frozenset({"both"})
 
     def __init__(self, both: bool = False) -> None:
         self.both = both

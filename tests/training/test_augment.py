@@ -1,4 +1,4 @@
-"""Random changes to pictures: what each does, and that the generator alone decides."""
+"""Random changes to images: what each does, and that the generator alone decides."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def images(photograph) -> torch.Tensor:
-    """The same picture 32 times, [32, 3, 64, 64]."""
+    """The same image 32 times, [32, 3, 64, 64]."""
     return F.interpolate(photograph[None], (64, 64), mode="area").repeat(32, 1, 1, 1)
 
 
@@ -66,7 +66,7 @@ def test_coding_damage_keeps_flat_blocks_nearly_and_loses_detail(images, generat
     assert psnr.max() - psnr.min() > 6  # from mild to severe
 
 
-def test_crops_are_pieces_of_the_picture(generator):
+def test_crops_are_pieces_of_the_image(generator):
     rows = torch.arange(100, dtype=torch.uint8).view(1, 100, 1).expand(3, 100, 60)
     for _ in range(20):
         crop = augment.random_crop(rows, 32, 0.2, generator)

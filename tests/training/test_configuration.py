@@ -8,12 +8,13 @@ import pytest
 
 from semcomm.cli import main
 from semcomm.errors import ConfigurationError
-from semcomm.training import ImageClassification, Settings
+from semcomm.training import Settings
 from semcomm.training.configuration import assign, build, read_file
 from semcomm.training.schedule import learning_rate
+from semcomm.training.tasks import ImageClassification
 
 ENCODER = Path(__file__).resolve().parents[2] / "experiments" / "train" / "encoder.yaml"
-PATH = "semcomm.training.ImageClassification"
+PATH = "semcomm.training.tasks.ImageClassification"
 
 
 def described(init_args=None, **settings) -> dict:

@@ -1,4 +1,4 @@
-"""Pictures for training: found, split, kept in memory; and the measure of an embedding."""
+"""Images for training: found, split, kept in memory; and the measure of an embedding."""
 
 import csv
 
@@ -7,44 +7,44 @@ import torch
 
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.images import read_image
-from semcomm.training.classification import ImageClassification, pair_auc
-from semcomm.training.data import Pictures, class_folders, listed, share_of
+from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.log import Log
 from semcomm.training.settings import Settings
+from semcomm.training.tasks.classification import ImageClassification, pair_auc
 
 
-def test_pictures_are_the_files(shapes):
+def test_images_are_the_files(shapes):
     paths = [path for path, _ in class_folders(str(shapes))]
-    pictures = Pictures(paths)
-    pictures.read()
-    assert len(pictures) == 60
-    assert torch.equal(pictures[7].float() / 255, read_image(paths[7]))
-    squashed = Pictures(paths[:1], 32)
+    images = ImageCollection(paths)
+    images.read()
+    assert len(images) == 60
+    assert torch.equal(images[7].float() / 255, read_image(paths[7]))
+    squashed = ImageCollection(paths[:1], 32)
     assert squashed[0].shape == (3, 32, 32)
-    with pytest.raises(ImageError, match="no pictures to train on"):
-        Pictures([]).read()
+    with pytest.raises(ImageError, match="no images to train on"):
+        ImageCollection([]).read()
 
 
 def test_what_does_not_fit_in_memory_is_decoded_again(shapes):
     paths = [path for path, _ in class_folders(str(shapes))][:4]
-    pictures = Pictures(paths, memory_bytes=2 * 48 * 40 * 3)
+    images = ImageCollection(paths, memory_bytes=2 * 48 * 40 * 3)
     lines = []
-    pictures.read(lines.append)
-    assert lines == ["4 pictures read, 2 of them kept in memory (0 MiB)"]
-    assert torch.equal(pictures[3].float() / 255, read_image(paths[3]))
+    images.read(lines.append)
+    assert lines == ["4 images read, 2 of them kept in memory (0 MiB)"]
+    assert torch.equal(images[3].float() / 255, read_image(paths[3]))
 
 
 def test_the_split_depends_on_names_alone(arguments, shapes, tmp_path):
     task = ImageClassification(**arguments)
     task.prepare()
-    parts = [{p.relative_to(shapes).as_posix() for p in part.pictures.paths} for part in task._parts()]
+    parts = [{p.relative_to(shapes).as_posix() for p in part.images.paths} for part in task._parts()]
     assert sum(map(len, parts)) == len(set().union(*parts)) == 60
     assert {name.split("/")[0] for name in parts[2]} == set(task.unseen)
     assert task.unseen == sorted(sorted(("disc", "bar", "triangle", "ring", "cross"), key=share_of)[:2])
     assert all((share_of(name) < 0.25) == (name in parts[1]) for name in parts[0] | parts[1])
     few = ImageClassification(**{**arguments, "most_per_class": 5})
     few.prepare()
-    assert {p.relative_to(shapes).as_posix() for p in few.train.pictures.paths} < parts[0]
+    assert {p.relative_to(shapes).as_posix() for p in few.train.images.paths} < parts[0]
     with pytest.raises(ConfigurationError, match="fewer than two are left"):
         ImageClassification(**{**arguments, "unseen_classes": 4}).prepare()
 
@@ -59,7 +59,7 @@ def test_a_list_of_photographs(arguments, shapes, tmp_path):
     assert "kind 7" in task.classes
     assert task.authors == ["Ann Fréd"]
     assert task.describe(task.build())["authors"] == ["Ann Fréd"]
-    with pytest.raises(ConfigurationError, match="no pictures with a column 'label'"):
+    with pytest.raises(ConfigurationError, match="no images with a column 'label'"):
         listed(str(file), "label")
     with pytest.raises(ConfigurationError, match="cannot be read as a list"):
         listed(str(tmp_path / "none.csv"), "kind")

@@ -11,9 +11,9 @@ from semcomm.models.encoder import load_encoder
 from semcomm.models.generator import Generator
 from semcomm.models.generator.files import read_autoencoder, read_denoiser
 from semcomm.training import Settings, train
-from semcomm.training.autoencoding import Autoencoding, feature_distance
-from semcomm.training.denoising import LatentDenoising, class_means
-from semcomm.training.generation_checks import similarity, worth
+from semcomm.training.tasks.autoencoding import Autoencoding, feature_distance
+from semcomm.training.tasks.denoising import LatentDenoising, class_means
+from semcomm.training.tasks.generator_checks import similarity, worth
 
 SETTINGS = {"batch": 8, "learning_rate": 2e-3, "warmup_steps": 4, "ema": 0.9, "precision": "fp32", "device": "cpu"}
 NETWORK = {"width": 16, "inner": 16, "inner_depth": 2, "condition": 16}
@@ -41,7 +41,7 @@ class StoppedAutoencoding(Autoencoding):
 def trained(shapes, tmp_path_factory):
     """Both files, of trainings on the coloured shapes."""
     folder = tmp_path_factory.mktemp("generator")
-    common = {"class_folder": str(shapes), "held_back": 0.25}
+    common = {"class_folder": str(shapes), "val_fraction": 0.25}
     first = train(
         Autoencoding(**common, width=16, depth=1, crop=32), settings(steps=24, validate_steps=12), folder / "first"
     )
@@ -67,7 +67,7 @@ def test_the_autoencoder_learns_and_its_latents_are_standard(trained):
     assert 0.8 < late["latent_deviation"] < 1.2
 
 
-def test_the_denoiser_learns_and_the_class_helps_to_name_a_picture(trained):
+def test_the_denoiser_learns_and_the_class_helps_to_name_a_image(trained):
     early, late = scores(trained[1])
     assert late["error"] < early["error"] < 1.2  # 1 is the error of saying nothing
     assert late["caption_accuracy"] > 0.9  # shapes differ in colour
@@ -94,7 +94,7 @@ def damaged(loaded, key):
 
 
 def test_a_training_goes_on_where_it_was_stopped(shapes, tmp_path):
-    arguments = {"class_folder": str(shapes), "held_back": 0.25, "width": 8, "depth": 1, "crop": 32}
+    arguments = {"class_folder": str(shapes), "val_fraction": 0.25, "width": 8, "depth": 1, "crop": 32}
     lasting = settings(steps=10, validate_steps=10, checkpoint_steps=3, batch=4)
     whole = train(StoppedAutoencoding.__base__(**arguments), lasting, tmp_path / "whole")
     task = StoppedAutoencoding(**arguments)
@@ -107,7 +107,7 @@ def test_a_training_goes_on_where_it_was_stopped(shapes, tmp_path):
 
 
 def test_start_from_shipped_files(trained, shapes, tmp_path):
-    common = {"class_folder": str(shapes), "held_back": 0.25}
+    common = {"class_folder": str(shapes), "val_fraction": 0.25}
     one = {"steps": 1, "validate_steps": 1, "learning_rate": 1e-9, "batch": 4}
     task = Autoencoding(**common, width=16, depth=1, crop=32)
     again = train(task, settings(**one, start_from=str(trained[0])), tmp_path / "a")
@@ -131,7 +131,7 @@ def test_similarity_is_ssim_of_flat_windows():
     assert similarity(a, a).mean().item() == pytest.approx(1)
 
 
-def test_features_of_a_picture_are_at_no_distance_from_themselves():
+def test_features_of_a_image_are_at_no_distance_from_themselves():
     a = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert feature_distance(load_encoder(), a, a).item() == pytest.approx(0, abs=1e-6)
     assert feature_distance(load_encoder(), a, a.flip(0)).item() > 0.01
@@ -141,4 +141,4 @@ def test_the_mean_of_a_class_is_a_unit_vector():
     embeddings = torch.eye(4)[[0, 1, 2, 3]]
     means = class_means(embeddings, torch.tensor([0, 0, 1, 1]), 3)
     assert torch.allclose(means[0], torch.tensor([1, 1, 0, 0]) / 2**0.5)
-    assert torch.equal(means[2], torch.zeros(4))  # of no picture
+    assert torch.equal(means[2], torch.zeros(4))  # of no image

@@ -15,9 +15,10 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
 from semcomm.models.encoder import Encoder
-from semcomm.training import ImageClassification, Settings, Task, loop, train
+from semcomm.training import Settings, Task, loop, train
 from semcomm.training.checkpoints import last
 from semcomm.training.schedule import learning_rate
+from semcomm.training.tasks import ImageClassification
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"batch": 8, "learning_rate": 0.003, "warmup_steps": 5, "ema": 0.9, "precision": "fp32", "device": "cpu"}
@@ -33,7 +34,7 @@ class Line(Task):
     def __init__(self, slope: float = 2.0, stop_at: int | None = None, nan_at: int | None = None) -> None:
         self.slope, self.stop_at, self.nan_at, self.calls = slope, stop_at, nan_at, 0
 
-    incidental = frozenset({"stop_at", "nan_at"})
+    excluded_from_recipe = frozenset({"stop_at", "nan_at"})
 
     def prepare(self, report=None):
         pass
@@ -172,7 +173,7 @@ BLOCKED = [
 def test_killed_on_a_bare_machine_and_continued_is_bit_identical(arguments, tmp_path):
     """With no package but torch, numpy, Pillow and safetensors, and kill -9 in the middle."""
     settings = {**SMALL, "steps": 40, "checkpoint_steps": 2, "threads": 1}
-    task = {"class_path": "semcomm.training.ImageClassification", "init_args": arguments}
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": arguments}
     file = tmp_path / "training.json"
     file.write_text(json.dumps({**settings, "task": task}))
     out = tmp_path / "killed"
@@ -219,11 +220,11 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path):
         train(Other(), small(steps=4, start_from=str(tmp_path)), tmp_path / "next")
 
 
-def test_other_pictures_are_refused(arguments, draw_shapes, tmp_path):
+def test_other_images_are_refused(arguments, draw_shapes, tmp_path):
     train(ImageClassification(**arguments), small(steps=1), tmp_path)
     (tmp_path / "more").mkdir()
     draw_shapes(tmp_path / "more", 11)
-    with pytest.raises(RunError, match="was begun on other pictures"):
+    with pytest.raises(RunError, match="was begun on other images"):
         train(ImageClassification(**{**arguments, "class_folder": str(tmp_path / "more")}), small(steps=1), tmp_path)
 
 
@@ -273,8 +274,8 @@ def test_export_of_an_unfinished_training_says_so(tmp_path):
     assert torch.equal(load_file(path)["0.weight"], tensors_of(tmp_path)["average.0.weight"])
 
 
-def test_an_empty_folder_and_an_unreadable_picture(arguments, draw_shapes, tmp_path):
-    with pytest.raises(ImageError, match="no pictures in this folder"):
+def test_an_empty_folder_and_an_unreadable_image(arguments, draw_shapes, tmp_path):
+    with pytest.raises(ImageError, match="no images in this folder"):
         train(ImageClassification(**{**arguments, "class_folder": str(tmp_path)}), small(steps=1), tmp_path / "out")
     draw_shapes(tmp_path, 3)
     broken = tmp_path / "ring" / "01.png"

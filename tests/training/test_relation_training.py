@@ -14,9 +14,9 @@ from small_sam import small_sam
 from test_psg import make_set
 
 from semcomm.errors import ImageError, ModelError
-from semcomm.metrics.sess.relation_head import RelationHead
+from semcomm.models.relation_head import RelationHead
 from semcomm.training import Settings, train
-from semcomm.training.relations import RelationTraining
+from semcomm.training.tasks.relations import RelationTraining
 
 SIZES = {"width": 48, "heads": 4, "intermediate": 96, "feature_width": 16}
 
@@ -62,7 +62,7 @@ def test_it_learns_and_what_it_ships_loads(folder):
 
 def test_sam_runs_once_for_each_image(folder, monkeypatch):
     task(folder).prepare()
-    monkeypatch.setattr("semcomm.training.relations.mask_tokens", None)  # may not be called again
+    monkeypatch.setattr("semcomm.training.tasks.relations.mask_tokens", None)  # may not be called again
     again = task(folder)
     again.prepare()
     assert [example["tokens"].shape for example in again.train] == [(3, 32)] * len(again.train)

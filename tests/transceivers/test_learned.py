@@ -142,7 +142,7 @@ def test_an_snr_outside_training_is_said(files, images, seeds):
     assert 3 < sum(one.info["snr_outside_training"][0] for one in faded) < 17  # P(|h|² < 10^-0.2) = 0.47
 
 
-def test_an_snr_that_is_told_wrong_or_not_at_all(files, images, seeds):
+def test_an_snr_that_is_csi_mismatch_or_not_at_all(files, images, seeds):
     link = LSCI(files["analog"], layers=3, constellation="analog")
     right = link.transmit(images, AWGN(10), seeds).images
     wrong = link.transmit(images, AWGN(10, csi_error_db=8), seeds).images

@@ -133,7 +133,7 @@ def test_a_budget_below_the_floor_sends_nothing(noise_images, seeds):
 
 
 def test_prefix_beats_discard_and_is_beaten_by_a_whole_stream(photograph):
-    """At an SNR where some blocks fail, the blocks before the first lost one still make a picture."""
+    """At an SNR where some blocks fail, the blocks before the first lost one still make an image."""
     images = photograph[None]
     seeds = seeds_of(images)
     scores = {}

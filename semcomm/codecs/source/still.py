@@ -166,7 +166,7 @@ class AVIF(QualityCodec):
 class HEIF(QualityCodec):
     """HEIF: HEVC intra (ISO/IEC 23008-2) by x265 and libde265 through libheif, as pillow-heif brings it.
 
-    This is what BPG is: HEVC intra pictures by x265 in a leaner container. BPG itself is not packaged for Python, so
+    This is what BPG is: HEVC intra images by x265 in a leaner container. BPG itself is not packaged for Python, so
     the name says HEIF; its container and headers take about 420 bytes, some 400 more than BPG's.
 
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR (libheif's default, `ssim`, is 0.2 dB worse in it), preset

@@ -1,4 +1,4 @@
-"""Why two images score as they do: both pictures with their objects, what was matched with what, and its share."""
+"""Why two images score as they do: both images with their objects, what was matched with what, and its share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#009988", "#cc3311", "#33bbee")
 UNMATCHED = "#999999"
 EDGES = 12
-"""Relations drawn in a picture, the surest first; all of them are in the data."""
+"""Relations drawn in an image, the surest first; all of them are in the data."""
 
 
 def explain(metric: SeSS, reference: Tensor, reconstruction: Tensor) -> tuple[dict, tuple[Scene, Scene], Match]:
@@ -63,7 +63,7 @@ def _relations(graph: SceneGraph, predicates: tuple[str, ...]) -> list[dict]:
 
 
 def draw_match(data: dict, scenes: tuple[Scene, Scene], images: tuple[Tensor, Tensor], path: Path) -> None:
-    """Draw both pictures with objects and relations, matched objects in one colour, and their shares beside them."""
+    """Draw both images with objects and relations, matched objects in one colour, and their shares beside them."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -72,7 +72,7 @@ def draw_match(data: dict, scenes: tuple[Scene, Scene], images: tuple[Tensor, Te
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         left, right, table = figure.subplots(1, 3, width_ratios=(4, 4, 2.4))
         for n, (axes, title) in enumerate(((left, "reference"), (right, "reconstruction"))):
-            _picture(axes, images[n], scenes[n], data["relations"][n], colours[n])
+            _image(axes, images[n], scenes[n], data["relations"][n], colours[n])
             axes.set_title(title)
         _shares(table, data, colours[0])
         figure.suptitle(f"{data['metric']} = {data['score']:.4f}", fontsize=11)
@@ -87,7 +87,7 @@ def _colours(data: dict, scenes: tuple[Scene, Scene]) -> list[list[str]]:
     return found
 
 
-def _picture(axes: "Axes", image: Tensor, scene: Scene, relations: list[dict], colours: list[str]) -> None:
+def _image(axes: "Axes", image: Tensor, scene: Scene, relations: list[dict], colours: list[str]) -> None:
     height, width = image.shape[1:]
     grey = image.mean(0, keepdim=True).expand(3, -1, -1)
     axes.imshow(to_bytes(0.5 * image + 0.5 * grey))

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from semcomm.metrics.sess.importance import saliency_sums, spectral_residual
-from semcomm.metrics.sess.masks import MaskSettings, ObjectMasks, generate_masks, shrunk
-from semcomm.metrics.sess.relation_head import RelationHead
 from semcomm.metrics.sess.relations import Relations, clip_scores, predicates, relations
-from semcomm.metrics.sess.sam_checkpoint import load_sam
 from semcomm.metrics.sess.scene import Backend, Scene, crops
 from semcomm.models import Precision, UsesWeights, device_of, load_transformer, weights_of
 from semcomm.models.clip import CLIP
 from semcomm.models.loading import shared
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.sam_checkpoint import load_sam
+from semcomm.models.sam_masks import MaskSettings, ObjectMasks, downscaled, generate_masks
 
 CROP_SIDE = 336
 """Objects are cut out at this side, above what any CLIP takes, and scaled to its input by its own processor."""
@@ -25,7 +25,7 @@ CROP_SIDE = 336
 class Pretrained(UsesWeights, Backend):
     """The models of the SeSS paper, by name, local folder or file.
 
-    An image is first shrunk to `max_width`, as the authors do. Where there is no relation head, relations are
+    An image is first downscaled to `max_width`, as the authors do. Where there is no relation head, relations are
     zero-shot: CLIP compares the crop that holds two objects with the predicates; it does not see which is the subject.
 
     Args:
@@ -40,7 +40,9 @@ class Pretrained(UsesWeights, Backend):
     """
 
     predicates = predicates()
-    incidental = frozenset({"device", "sam", "clip", "relation_head", "trust_pickle"})  # `weights` says which they are
+    excluded_from_recipe = frozenset(
+        {"device", "sam", "clip", "relation_head", "trust_pickle"}
+    )  # `weights` says which they are
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Pretrained(UsesWeights, Backend):
 
     def describe(self, image: Tensor, crop: str) -> Scene:
         """Find the scene of one image [3, H, W] in [0, 1], its objects cut out by `mask` or `box`."""
-        image = shrunk(image, self.settings.max_width)
+        image = downscaled(image, self.settings.max_width)
         (found,) = generate_masks(self._sam, [image], self.settings)
         graph = self._relations(image, found)
         masks = found.masks.cpu().numpy()[graph.nodes]

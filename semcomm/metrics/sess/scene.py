@@ -119,8 +119,8 @@ def _scaled(first: int, last: int, of: int, to: int) -> tuple[int, int]:
     return start, max(start + 1, -(-last * to // of))
 
 
-def _resized(picture: Tensor, size: int) -> Tensor:
-    return interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0]
+def _resized(image: Tensor, size: int) -> Tensor:
+    return interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0]
 
 
 def centres(masks: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ class Tuned:
 def read_triplets(path: Path) -> list[dict]:
     """Read triplets from CSV (with a header) or JSON lines: `reference, first, second, first_score, second_score`.
 
-    Picture names are relative to the file.
+    Image names are relative to the file.
 
     Raises:
         ConfigurationError: for a missing column, a score outside 0 to 1, or no triplet at all.

@@ -1,6 +1,6 @@
 """The embedded generator: a small autoencoder and denoiser of our own, for generative transceivers without a download.
 
-It makes pictures of 128x128 pixels from latents [4, 16, 16], and knows the 100 classes of Caltech-101. It is made for
+It makes images of 128x128 pixels from latents [4, 16, 16], and knows the 100 classes of Caltech-101. It is made for
 trying and testing, and is no match for Stable Diffusion. What it was measured to do stands in the two cards in
 `semcomm/models/weights`.
 """

@@ -1,4 +1,4 @@
-"""The autoencoder of the embedded generator: pictures to latents of an eighth of their sides, and back."""
+"""The autoencoder of the embedded generator: images to latents of an eighth of their sides, and back."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ CHANNELS = 4
 STRIDE = 8
 """Pixels for each latent position, along each side."""
 SIZE = 128
-"""Side in pixels of the pictures that the networks were trained on."""
+"""Side in pixels of the images that the networks were trained on."""
 
 
 class Block(nn.Module):
@@ -39,7 +39,7 @@ def patches(images: Tensor) -> Tensor:
 
 
 class AutoencoderNetwork(nn.Module):
-    """The four principal components of each 8x8 patch, and a residual network that makes pictures of them.
+    """The four principal components of each 8x8 patch, and a residual network that makes images of them.
 
     The encoder is linear and sees one patch at a time, so that what neighbouring patches share stays in the latents:
     that is what a denoiser can mend them by. (An encoder that is trained with the decoder, at a fixed variance of its

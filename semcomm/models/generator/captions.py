@@ -9,7 +9,7 @@ PREFIX = "a photograph"
 
 
 def caption(word: str) -> str:
-    """Return the caption of a picture of `word`: "a photograph of an elephant"."""
+    """Return the caption of an image of `word`: "a photograph of an elephant"."""
     return f"{PREFIX} of {'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 

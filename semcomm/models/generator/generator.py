@@ -1,4 +1,4 @@
-"""The embedded generator, ready to use: captions, latents, and pictures made of them."""
+"""The embedded generator, ready to use: captions, latents, and images made of them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from semcomm.models.generator.files import AUTOENCODER, DENOISER, Loaded, read_a
 from semcomm.models.generator.sampling import sample
 
 BATCH = 16
-"""Pictures that go through the networks at once."""
+"""Images that go through the networks at once."""
 
 
 class Generator:
@@ -67,7 +67,7 @@ class Generator:
         """Return latents [B, 4, h, w], on the CPU, that fit the prompts.
 
         Args:
-            prompts: one per picture. A class is sought in each; without one its picture may be of anything.
+            prompts: one per image. A class is sought in each; without one its image may be of anything.
             noise: Gaussian, [B, 4, h, w].
             latents: where to start, [B, 4, h, w]; None starts from the noise.
             steps: of the whole schedule.

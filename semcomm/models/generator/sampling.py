@@ -10,7 +10,7 @@ from torch import Tensor
 from semcomm.models.generator.denoiser import mixed
 
 RANGE = 4.0
-"""Latents beyond it, in standard deviations, are no picture's."""
+"""Latents beyond it, in standard deviations, are no image's."""
 
 
 def angle(time: float) -> float:
@@ -32,7 +32,7 @@ def sample(
 
     Args:
         predict: the denoiser: velocities of noisy latents, angles and classes.
-        classes: of each picture, [B], 0 for none.
+        classes: of each image, [B], 0 for none.
         noise: Gaussian, [B, 4, h, w].
         latents: what the last `left` steps start from, after noise was added; None starts from noise alone.
         steps: of the whole schedule.

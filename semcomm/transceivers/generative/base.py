@@ -26,7 +26,7 @@ class GenerativeModel(UsesWeights):
     """
 
     name: str
-    """Short, for the results: which model made this picture."""
+    """Short, for the results: which model made this image."""
     guidance: ClassVar[float] = 9.0
     """Scale of classifier-free guidance where a transceiver names none."""
 
@@ -110,5 +110,7 @@ def resized(images: Tensor, size: Size) -> Tensor:
     height, width = size
     if tuple(images.shape[2:]) == tuple(size):
         return images
-    pictures = (Image.fromarray(to_bytes(image)) for image in images)
-    return torch.stack([from_bytes(np.asarray(p.resize((width, height), Image.Resampling.LANCZOS))) for p in pictures])
+    pil_images = (Image.fromarray(to_bytes(image)) for image in images)
+    return torch.stack(
+        [from_bytes(np.asarray(p.resize((width, height), Image.Resampling.LANCZOS))) for p in pil_images]
+    )

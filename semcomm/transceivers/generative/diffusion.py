@@ -21,9 +21,13 @@ from semcomm.transceivers.generative.base import GenerativeModel, Size, denoisin
 
 
 class _Pipelines(UsesWeights):
-    """What the models below share: where and how to compute, the size of pictures, and what to say when memory ends."""
+    """What the models below share: where and how to compute, the size of images, and what to say when memory ends."""
 
-    incidental: ClassVar[frozenset[str]] = UsesWeights.incidental | {"controlnet", "offload", "batch"}
+    excluded_from_recipe: ClassVar[frozenset[str]] = UsesWeights.excluded_from_recipe | {
+        "controlnet",
+        "offload",
+        "batch",
+    }
     kind: ClassVar[str]
 
     model: str

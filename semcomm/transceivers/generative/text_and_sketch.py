@@ -26,10 +26,10 @@ ANY_LENGTH = 2**16 - 1
 
 
 class TextAndSketch(Captioned):
-    """Sends a caption and a map of edges; the receiver generates a picture of the caption along the edges.
+    """Sends a caption and a map of edges; the receiver generates an image of the caption along the edges.
 
     Source: Lei et al., "Text + Sketch: Image Compression at Ultra Low Rates" (arXiv 2307.01944). As there, the sender
-    tries `candidates` pictures, whose seeds both sides know, and sends the index of the one most like the original.
+    tries `candidates` images, whose seeds both sides know, and sends the index of the one most like the original.
     Otherwise than there, BLIP writes the caption instead of an inversion of the prompt, the edges are Canny's, and the
     map is coded exactly or by any source codec; there, by a learned one trained on edges. The noise of generation comes
     from `seed` alone, not from the realisation. Told beside: the original's size, 32 bits, both lengths in bytes, 16
@@ -44,7 +44,7 @@ class TextAndSketch(Captioned):
         text_code: protects the caption; none sends it as it is.
         sketch_code: protects the sketch; none sends it as it is.
         constellation: bits to symbols; none sends bits, over a channel that carries bits.
-        candidates: how many pictures the sender tries.
+        candidates: how many images the sender tries.
         likeness: the metric by which it chooses; none is `EmbeddedScore`.
         seed: of the candidates.
         steps: denoising steps.

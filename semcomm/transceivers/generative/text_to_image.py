@@ -16,7 +16,7 @@ from semcomm.transceivers.generative.streams import Control, Message, checked_st
 
 
 class TextToImage(Captioned):
-    """Sends a caption; the receiver makes a picture of it, from noise.
+    """Sends a caption; the receiver makes an image of it, from noise.
 
     Source: Grassucci et al., "Language-Oriented Semantic Latent Representation for Image Transmission", section 2,
     text only. Whatever arrives is the prompt, errors included. Told beside: the original's size, 32 bits, and the

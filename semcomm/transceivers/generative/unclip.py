@@ -16,7 +16,7 @@ from semcomm.transceivers.generative.streams import Control, Message, Multiplexe
 
 
 class UnCLIP(Multiplexed):
-    """Sends the embedding of an image; the receiver generates a picture that has it.
+    """Sends the embedding of an image; the receiver generates an image that has it.
 
     Source: "Semantic Similarity Score for Measuring Visual Similarity at Semantic Level", Figures 12 and 16, where no
     channel is between (`Noiseless`) and `noise_level` is what changes: the noise on the embedding in steps of 1,000.

@@ -162,11 +162,11 @@ def test_explain_command(tmp_path, capsys, photograph):
     for name, image in (("a", photograph), ("b", quantise(photograph * 0.8))):
         write_image(tmp_path / f"{name}.png", image)
     out = tmp_path / "match.png"
-    pictures = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    assert main(["sess", "explain", *pictures, "--out", str(out), "--json"]) == 0
+    images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert main(["sess", "explain", *images, "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metric"] == "SeSS (embedded)"
     assert out.stat().st_size > 10_000
-    assert main(["sess", "explain", *pictures, "--parameters", "papr"]) == 1
+    assert main(["sess", "explain", *images, "--parameters", "papr"]) == 1
     assert "papr: cannot be read as parameters" in capsys.readouterr().err
 
 

@@ -13,8 +13,8 @@ from small_sam import metas_names, small_sam
 from semcomm import memo
 from semcomm.errors import ModelError
 from semcomm.metrics.sess import Pretrained, SeSS, pretrained
-from semcomm.metrics.sess.masks import MaskSettings
-from semcomm.metrics.sess.relation_head import RelationHead
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.sam_masks import MaskSettings
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import tiny_models

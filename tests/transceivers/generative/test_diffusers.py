@@ -20,8 +20,8 @@ def generators(count=3):
 
 @pytest.fixture(scope="module")
 def images(photograph):
-    pictures = [photograph[:, n : n + SIDE, n : n + SIDE] for n in (0, 40, 80)]
-    return torch.stack(pictures)
+    images = [photograph[:, n : n + SIDE, n : n + SIDE] for n in (0, 40, 80)]
+    return torch.stack(images)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_sizes_come_from_the_folder(model, tiny):
     assert larger.generate(["a"], (96, 96), None, 2, 1.0, 9.0, generators(1)).shape == (1, 3, 96, 96)
 
 
-def test_text_alone_is_the_pipelines_picture(model, tiny):
+def test_text_alone_is_the_pipelines_image(model, tiny):
     found = model.generate(PROMPTS[:1], SIZE, None, 4, 1.0, 9.0, generators(1))
     expected = direct(
         tiny, "StableDiffusionPipeline", prompt=PROMPTS[:1], num_inference_steps=4, generator=generators(1)

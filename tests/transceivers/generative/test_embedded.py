@@ -13,7 +13,7 @@ from semcomm.images import to_bytes
 from semcomm.models.generator import Generator, load_generator
 from semcomm.models.generator.captions import caption, class_in
 from semcomm.models.generator.files import AUTOENCODER, DENOISER, read_autoencoder, read_denoiser
-from semcomm.training.generation_checks import LEFT, similarity, worth
+from semcomm.training.tasks.generator_checks import LEFT, similarity, worth
 from semcomm.transceivers.generative import Embedded, TextAndLatent, TextToImage, resized
 
 GUIDANCE = 2.0
@@ -84,7 +84,7 @@ def scored(images, originals) -> torch.Tensor:
     return torch.stack([similarity(images, originals).mean(), cosine])
 
 
-def test_latents_are_standard_and_pictures_come_back(photographs):
+def test_latents_are_standard_and_images_come_back(photographs):
     model = Embedded("cpu")
     assert model.working_size(427, 640) == (128, 128)
     assert model.latent_shape((128, 128)) == (4, 16, 16)
@@ -98,7 +98,7 @@ def test_latents_are_standard_and_pictures_come_back(photographs):
     assert made.max() <= 1
 
 
-def test_same_seeds_same_bits_and_another_batch_the_same_picture(photographs):
+def test_same_seeds_same_bits_and_another_batch_the_same_image(photographs):
     model = Embedded("cpu")
     prompts = [*model.caption(photographs[:2]), "", "\x00\x1b" * 5000]
 
@@ -114,7 +114,7 @@ def test_same_seeds_same_bits_and_another_batch_the_same_picture(photographs):
     assert apart.max() <= 1
 
 
-def test_the_class_changes_the_picture_and_its_absence_is_no_error():
+def test_the_class_changes_the_image_and_its_absence_is_no_error():
     model = Embedded("cpu")
 
     def made(prompt):

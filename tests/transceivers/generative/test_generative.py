@@ -35,8 +35,8 @@ def fresh(monkeypatch):
 
 @pytest.fixture(scope="module")
 def images(photograph):
-    picture = photograph[:, :96, :128]
-    return torch.stack([picture, picture.flip(2), picture.flip(1)])
+    image = photograph[:, :96, :128]
+    return torch.stack([image, image.flip(2), image.flip(1)])
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ class TestTextAndSketch:
         assert reception.images.shape == images.shape
 
     def test_the_best_candidate_is_chosen_and_made_again(self, backend, images, seeds):
-        """The receiver makes, from caption, sketch and index, the very picture that the sender liked best."""
+        """The receiver makes, from caption, sketch and index, the very image that the sender liked best."""
         link = TextAndSketch(backend, candidates=4, steps=2, likeness=PSNR())
         rows = link.messages(images, [])
         prompts = backend.caption_once(images)
@@ -144,7 +144,7 @@ class TestUnCLIP:
         assert unclip.width == 24
         assert torch.allclose(unclip.embed_once(images), expected, atol=1e-5)
 
-    def test_without_noise_it_is_the_pipelines_picture(self, unclip, tiny, images, seeds):
+    def test_without_noise_it_is_the_pipelines_image(self, unclip, tiny, images, seeds):
         import diffusers
 
         from semcomm.images import quantise

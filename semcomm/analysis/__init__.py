@@ -1,0 +1,1 @@
+"""From rows to statistics, comparisons, figures and the report."""

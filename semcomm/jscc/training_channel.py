@@ -1,0 +1,35 @@
+"""The channels of training: those of `semcomm.channels`, for whole batches, differentiable, on any device."""
+
+import torch
+from torch import Tensor
+
+from semcomm.channels import noise_variance
+from semcomm.jscc import constellation as grids
+
+
+def received(
+    symbols: Tensor, snr_db: Tensor, fading: Tensor, name: str, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return what `receivable` makes of a channel's output: of AWGN, or of Rayleigh fading of each symbol.
+
+    Args:
+        symbols: pairs of real channels, [B, 2c, h, w], of mean power at most 1 per pair.
+        snr_db: Es/N0 per image [B].
+        fading: which images see fading, [B], boolean.
+        name: of the constellation.
+        generator: on the device of the symbols.
+
+    Returns:
+        Estimates [B, 2c, h, w] and their SNR in dB [B].
+    """
+    half = symbols.shape[1] // 2
+    n0 = noise_variance(snr_db).to(symbols.device)[:, None, None, None]
+    noise = torch.randn(symbols.shape, generator=generator, device=symbols.device)
+    power = torch.empty_like(symbols[:, :half]).exponential_(generator=generator)  # |h|² of CN(0, 1)
+    variance = n0 / torch.where(fading[:, None, None, None], power, 1.0)
+    variance = torch.cat([variance, variance], 1).clamp(grids.LEAST_NOISE, grids.MOST_NOISE)
+    noisy = symbols + noise * (variance / 2).sqrt()
+    estimates = grids.estimated(noisy if name == "analog" else noisy.detach(), variance, name)
+    share = grids.share_of(variance, name).mean((1, 2, 3))
+    estimates = (estimates + grids.passed(noisy, variance, name)) / share[:, None, None, None]
+    return estimates, 10 * torch.log10(share / (1 - share))

@@ -1,1 +1,0 @@
-"""Experiments: from a file to points, a run that resumes, tables, figures and a report."""

@@ -1,0 +1,233 @@
+"""Learned transceivers: joint source-channel coding by the networks of `semcomm.jscc`."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from semcomm.channels import ChannelOutput
+from semcomm.errors import ConfigurationError
+from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable, snr_seen
+from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
+from semcomm.jscc.loading import hash_of, load_codec, slice_bits
+from semcomm.ledger import Ledger
+from semcomm.models import UsesWeights, device_of
+from semcomm.transceivers.base import Info, Signal, Transceiver
+
+SIZE_BITS = 32
+"""What the control channel carries beside the plan and the gains: height and width."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the receiver is told of one image, in `side_bits`: its size, its plan of layers and their gains."""
+
+    height: int
+    width: int
+    plan: bytes
+    gains: bytes
+
+
+class _Learned(UsesWeights, Transceiver):
+    """What LSCI and DeepJSCC share: everything but the choice of the checkpoint and of the plan."""
+
+    excluded_from_recipe: ClassVar[frozenset[str]] = UsesWeights.excluded_from_recipe | {"checkpoint"}
+
+    precision: Precision
+    device: str
+    constellation: Name | None
+    assumed_snr_db: float
+    receiver_slices: int | None
+    model_shared_by: int | None
+
+    @property
+    @abstractmethod
+    def file(self) -> str:
+        """The checkpoint, by name or path."""
+
+    @abstractmethod
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+        """Return the layers of each block of `images` [B, 3, H, W] at the SNRs told [B], `uint8` [B, h, w]."""
+
+    def weights(self) -> str:
+        """Return the hash of the checkpoint's file."""
+        return hash_of(self.file)
+
+    def codec(self, held: int | None = None) -> Codec:
+        """Return the codec, with its first `held` slices or all.
+
+        Raises:
+            ModelError: when the checkpoint is missing or damaged.
+            ConfigurationError: when it was not trained for this constellation.
+        """
+        return load_codec(self.file, str(device_of(self.device)), self.precision, held, self.constellation)
+
+    def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
+        """Turn `images` [B, 3, H, W] into symbols."""
+        codec = self.codec()
+        told = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
+        plan = self.planned(codec, images, told)
+        symbols, gains = codec.send(images, told, plan)
+        uses = [len(x) for x in symbols]
+        bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
+        model_bits = [0.0] * len(images)
+        if self.model_shared_by is not None:
+            held = self.receiver_slices or codec.network.held
+            needed = [min(int(one.max()), held) for one in plan]
+            model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
+        control = [
+            Control(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            for layers, these in zip(plan, gains)
+        ]
+        ledger = Ledger.of(
+            images,
+            source_bits=[bits * k for k in uses],
+            channel_uses=uses,
+            side_bits=[SIZE_BITS + 8 * len(told.plan + told.gains) for told in control],
+            model_bits=model_bits,
+        )
+        return Signal(ledger, symbols, control=control)
+
+    def receive(
+        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Info]:
+        """Turn equalised symbols into images [B, 3, H, W]."""
+        codec = self.codec(self.receiver_slices)
+        estimates, snr_db = receivable(output, codec.network.constellation)
+        plan = torch.stack([codec.plan_from(told.plan, told.height, told.width) for told in control])
+        gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
+        images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
+        low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
+        seen_db = snr_seen(output).tolist()
+        noisy = (output.noise_variance > 0).tolist()
+        outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(seen_db, noisy)]
+        return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
+
+
+class LSCI(_Learned):
+    """A layered learned codec with joint source-channel coding (`semcomm.jscc.lsci`).
+
+    The budget is a number of layers or of channel uses per pixel. Symbols are not decided: what they let expect goes
+    into the decoder. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
+
+    `side_bits` are 32 for the size, 16 for the gain of each layer, and the plan: the layers of each block as bytes, one
+    or two where they are the same everywhere.
+
+    Args:
+        checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
+            comes with semcomm.
+        layers: first so many layers everywhere, 1 to 9. This or `channel_uses_per_pixel`.
+        channel_uses_per_pixel: budget in complex symbols per pixel.
+        constellation: what the symbols are: `16qam`, `qpsk`, `64qam` or `analog`, if the checkpoint was trained for it.
+        allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more to see, the more so the
+            better the channel is, at no more channel uses. None takes `uniform` with `layers`, `adaptive` with
+            `channel_uses_per_pixel`.
+        receiver_slices: slices that the receiver holds; it makes nothing of further layers. None for all.
+        model_shared_by: charge the decoder's slices that are needed, 16 bits a weight, to so many images
+            (`model_bits`); None if the receiver had them before.
+        assumed_snr_db: what the transmitter takes for the SNR where the channel tells it none.
+        precision: `fp32`, or `bf16` for networks in bfloat16.
+        device: where to compute; `auto` takes a GPU where there is one.
+    """
+
+    version: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        layers: int | None = None,
+        channel_uses_per_pixel: float | None = None,
+        constellation: Name = "16qam",
+        allocation: Allocation | None = None,
+        receiver_slices: int | None = None,
+        model_shared_by: int | None = None,
+        assumed_snr_db: float = 10.0,
+        precision: Precision = "fp32",
+        device: str = "auto",
+    ) -> None:
+        if (layers is None) == (channel_uses_per_pixel is None):
+            raise ConfigurationError("LSCI takes a budget: either layers or channel_uses_per_pixel")
+        if channel_uses_per_pixel is not None and not channel_uses_per_pixel > 0:
+            raise ConfigurationError(f"channel_uses_per_pixel is {channel_uses_per_pixel}; it must be above 0")
+        if model_shared_by is not None and model_shared_by < 1:
+            raise ConfigurationError(f"model_shared_by is {model_shared_by}; it must be at least 1 image")
+        self.checkpoint = checkpoint
+        self.layers = layers
+        self.channel_uses_per_pixel = channel_uses_per_pixel
+        self.constellation = checked(constellation)
+        self.allocation = allocation or ("uniform" if layers else "adaptive")
+        self.receiver_slices = receiver_slices
+        self.model_shared_by = model_shared_by
+        self.assumed_snr_db = assumed_snr_db
+        self.precision = precision
+        self.device = device
+
+    @property
+    def file(self) -> str:
+        """The checkpoint, by name or path."""
+        return self.checkpoint or "lsci"
+
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+        """Return the layers of each block of `images` [B, 3, H, W]."""
+        if self.layers is not None:
+            uses = codec.uses_of(images, self.layers)
+        else:
+            uses = int(self.channel_uses_per_pixel * images.shape[2] * images.shape[3])
+        return codec.plan(images, uses, self.allocation, snr_db)
+
+
+class DeepJSCC(_Learned):
+    """The five-layer network of Bourtsoulatze, Kurka and Gündüz 2019 (`semcomm.jscc.deepjscc`), on analog symbols.
+
+    Args:
+        checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
+            comes with semcomm for `channel_uses_per_pixel`.
+        channel_uses_per_pixel: 0.5 (CBR 1/6) or 0.25 (CBR 1/12) with the codecs that come with semcomm.
+        precision: `fp32`, or `bf16` for networks in bfloat16.
+        device: where to compute; `auto` takes a GPU where there is one.
+    """
+
+    constellation = None
+    receiver_slices = None
+    model_shared_by = None
+    assumed_snr_db = 10.0
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        channel_uses_per_pixel: float | None = None,
+        precision: Precision = "fp32",
+        device: str = "auto",
+    ) -> None:
+        if checkpoint is None and channel_uses_per_pixel not in SHIPPED:
+            raise ConfigurationError(
+                f"channel_uses_per_pixel is {channel_uses_per_pixel}; DeepJSCC comes with weights for "
+                f"{' and '.join(map(str, SHIPPED))}, and takes those of other rates as checkpoint"
+            )
+        self.checkpoint = checkpoint
+        self.channel_uses_per_pixel = channel_uses_per_pixel
+        self.precision = precision
+        self.device = device
+
+    @property
+    def file(self) -> str:
+        """The checkpoint, by name or path."""
+        return self.checkpoint or SHIPPED[self.channel_uses_per_pixel]
+
+    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+        """Return the one layer everywhere."""
+        if codec.card.get("kind") != "deepjscc":
+            raise ConfigurationError(f"{self.file} is no DeepJSCC but {codec.card.get('kind')}: use LSCI for it")
+        rate = codec.network.uses[0] / codec.network.stride**2
+        if self.channel_uses_per_pixel not in (None, rate):
+            raise ConfigurationError(
+                f"{self.file} has {rate:g} channel uses per pixel, not {self.channel_uses_per_pixel:g}"
+            )
+        return codec.plan(images, codec.uses_of(images, 1))
+
+
+SHIPPED = {0.5: "deepjscc-6", 0.25: "deepjscc-12"}
