@@ -104,6 +104,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for page and tables (default: report in STUDY)")
     parser.add_argument("--metrics", nargs="+", help="classes (default: those of the study)")
     parser.add_argument("--parameters", metavar="FILE", help="constants that `sess tune` found: SeSS with them too")
+    parser.add_argument("--half", choices=["a", "b"], help="every other original only, such as those not tuned on")
     parser.add_argument("--resamples", type=int, help="of the bootstrap (default: 1000; 200 beyond 3000 pairs)")
     _of_files(parser)
 
@@ -121,9 +122,11 @@ def _report(arguments: argparse.Namespace) -> None:
     from semcomm.experiment.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.sess import SeSS
+    from semcomm.ratings.files import write_ratings
     from semcomm.ratings.opinions import opinions_of
     from semcomm.ratings.report import write_report
     from semcomm.ratings.settings import Settings
+    from semcomm.ratings.statistics import half_of
     from semcomm.ratings.study import Study
     from semcomm.terminal import note, show_table
 
@@ -138,7 +141,10 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.parameters:
         metrics.append(SeSS(parameters=arguments.parameters))
     out = arguments.out or out
+    opinions = half_of(opinions, arguments.half) if arguments.half else opinions
     table = write_report(opinions, metrics, out, study and study.database, arguments.resamples, note)
+    if study:
+        write_ratings(study, out / "ratings.csv")
     show_table(table)
     print(f"report: {out / 'report.html'}")
 
@@ -155,14 +161,18 @@ def _opinions_of_file(arguments: argparse.Namespace, on_note: Callable[[str], No
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="CSV for `semcomm sess tune`")
+    parser.add_argument("--half", choices=["a", "b"], help="every other original only, to judge on the others")
 
 
 def _export(arguments: argparse.Namespace) -> None:
     from semcomm.ratings.files import write_triplets
     from semcomm.ratings.opinions import opinions_of
+    from semcomm.ratings.statistics import half_of
     from semcomm.ratings.study import Study
 
-    count = write_triplets(opinions_of(study := Study(arguments.study)), study, arguments.to)
+    study = Study(arguments.study)
+    opinions = opinions_of(study)
+    count = write_triplets(half_of(opinions, arguments.half) if arguments.half else opinions, study, arguments.to)
     print(f"{arguments.to}: {count} {'triplets' if study.settings.kind == 'triplets' else 'pairs'}")
 
 

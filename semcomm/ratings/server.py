@@ -44,6 +44,13 @@ class Pages:
         self.study = study
         self.address = address
         self.templates = templates()
+        settings = study.settings
+        slots = SLOTS[: 2 if settings.kind == "pairs" else 3]
+        values = {"settings": settings, "words": settings.texts, "slots": slots}
+        # the same for every rater: what is a rater's own comes as data
+        self.page, self.invited = (
+            self.templates.get_template(name).render(values) for name in ("rate.html", "invited.html")
+        )
         self.static = {name: (files(__package__) / "pages" / name).read_bytes() for name in STATIC}
 
     def owner(self, path: str) -> str:
@@ -61,13 +68,6 @@ class Pages:
         if not rater:
             raise Refused(404, "no such link")
         return rater
-
-    def page(self, rater: Rater) -> str:
-        """Return the raters' page."""
-        settings = self.study.settings
-        return self.templates.get_template("rate.html").render(
-            settings=settings, words=settings.texts, slots=SLOTS[: 2 if settings.kind == "pairs" else 3]
-        )
 
     def state(self, rater: Rater) -> dict[str, Any]:
         """Return where a rater is, what is shown now, and what comes next, for loading it before."""
@@ -199,8 +199,7 @@ def application(study: Study, address: str, hosts: Collection[str] = ()) -> Call
     pages = Pages(study, address)
 
     async def invited(request: "Request") -> "Response":
-        text = pages.templates.get_template("invited.html").render(settings=study.settings, words=study.settings.texts)
-        return HTMLResponse(text, 404, headers={"Cache-Control": "no-store"})
+        return HTMLResponse(pages.invited, 404, headers={"Cache-Control": "no-store"})
 
     async def static(request: "Request") -> "Response":
         name = request.path_params["name"]
@@ -209,8 +208,9 @@ def application(study: Study, address: str, hosts: Collection[str] = ()) -> Call
         return Plain(pages.static[name], media_type=STATIC[name], headers={"Cache-Control": "max-age=300"})
 
     async def page(request: "Request") -> "Response":
-        rater = await run_in_threadpool(pages.rater, request.path_params["token"])
-        return HTMLResponse(pages.page(rater), headers={"Cache-Control": "no-store"})
+        if study.links.code_in(request.path_params["token"]) is None:
+            raise Refused(404, "no such link")
+        return HTMLResponse(pages.page, headers={"Cache-Control": "no-store"})
 
     async def state(request: "Request") -> "Response":
         found = await run_in_threadpool(lambda: pages.state(pages.rater(request.path_params["token"])))
@@ -325,6 +325,7 @@ def serve(
             lifespan="off",
             ws="none",
         )
+        configuration.load()  # so that the first rater does not wait for its imports
         on_ready(reached)
         uvicorn.Server(configuration).run(sockets=[made])
 

@@ -11,9 +11,21 @@ FILE = "study.yaml"
 MOST_RATED = 2000
 """Trials for one rater; a session of one hour has a few hundred."""
 
+QUESTIONS = {
+    "triplets": "How much of what the original shows does each image still show?",
+    "pairs": "How much of what the original shows does the image still show?",
+    "choices": "Which image shows more of what the original shows?",
+}
+TASKS = {
+    "triplets": "an original image and two others that were made from it or resemble it. Say of each how much of what "
+    "the original shows is still there",
+    "pairs": "an original image and another that was made from it or resembles it. Say how much of what the original "
+    "shows is still there",
+    "choices": "an original image and two others that were made from it or resemble it. Choose the one in which more of "
+    "what the original shows is still there",
+}
 INSTRUCTIONS = (
-    "You will see an original image and, beside it, one or two others that were made from it or resemble it. Say how "
-    "much of what the original shows is still there: the same things, doing the same, in the same place.\n\n"
+    "You will see {task}: the same things, doing the same, in the same place.\n\n"
     "Noise, blur or odd colours matter only as far as they change what can be seen. There are no right or wrong "
     "answers, and there is no hurry. Stop whenever you like: the same link brings you back to where you were.\n"
 )
@@ -89,10 +101,10 @@ class Settings:
         title: of the page.
         kind: `triplets`: an original and two images, each given a score (Figure 5 of the SeSS paper); `pairs`: one
             image, one score; `choices`: which of two images is more like the original.
-        question: asked above the images.
+        question: asked above the images; empty takes one that fits the kind.
         low: name of the lower end of the scale.
         high: name of the upper end.
-        instructions: read first; an empty line begins a paragraph.
+        instructions: read first; an empty line begins a paragraph, and nothing at all takes those that fit the kind.
         consent: likewise.
         language: of all texts, as in HTML (`en`, `zh-Hans`).
         direction: in which it is written.
@@ -110,10 +122,10 @@ class Settings:
 
     title: str = "How alike are these images?"
     kind: Literal["triplets", "pairs", "choices"] = "triplets"
-    question: str = "How much of what the original shows does each image still show?"
+    question: str = ""
     low: str = "nothing of it"
     high: str = "all of it"
-    instructions: str = INSTRUCTIONS
+    instructions: str = ""
     consent: str = CONSENT
     language: str = "en"
     direction: Literal["ltr", "rtl"] = "ltr"
@@ -129,6 +141,9 @@ class Settings:
     simulated: bool = False
 
     def __post_init__(self) -> None:
+        asked = {"question": QUESTIONS[self.kind], "instructions": INSTRUCTIONS.format(task=TASKS[self.kind])}
+        for name, text in asked.items():
+            object.__setattr__(self, name, getattr(self, name) or text)
         if unknown := sorted(set(self.words) - set(WORDS)):
             raise ConfigurationError(f"words.{unknown[0]}: there is no such text; there are {', '.join(WORDS)}")
         least = {"items_per_rater": 1, "ratings_per_item": 1, "repeats": 0, "identical": 0, "training": 0}
@@ -156,8 +171,8 @@ class Settings:
         unlike = "share of repeats answered differently" if self.kind == "choices" else "mean difference of repeats"
         return (
             f"A rater is left out when the original beside itself {failing} in more than {rule.identical_failures} of "
-            f"its showings, when the {unlike} is above {rule.repeat_difference:g}, or when the median time for an answer is below "
-            f"{rule.median_seconds:g} s."
+            f"its showings, when the {unlike} is above {rule.repeat_difference:g}, or when the median time for an "
+            f"answer is below {rule.median_seconds:g} s."
         )
 
 

@@ -80,8 +80,8 @@ def from_runs(folders: Sequence[Path], count: int, kind: str, seed: int = 0) -> 
             found.append(Candidate(names[name], link, f"{number}", partial(_kept, kept, key), facts))
     if not found:
         raise StudyError(
-            f"{', '.join(map(str, folders))}: has kept no reconstructions; set `keep: all` in its experiment file and run it "
-            "again, or name a run that has"
+            f"{', '.join(map(str, folders))}: has kept no reconstructions; set `keep: all` in its experiment file and "
+            "run it again, or name a run that has"
         )
     return balanced(originals, found, count, kind, seed)
 

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -171,6 +171,22 @@ def units_of(opinions: Opinions) -> np.ndarray:
     items = np.arange(len(opinions.pairs))
     items[opinions.rivals[:, 1]] = opinions.rivals[:, 0]
     return np.unique(items, return_inverse=True)[1]
+
+
+def half_of(opinions: Opinions, half: Literal["a", "b"]) -> Opinions:
+    """Return every other original with all that was said of it: one half to tune on, the other to judge by."""
+    mine = units_of(opinions) % 2 == (half == "b")
+    triplets = mine[opinions.rivals[:, 0]] if len(opinions.rivals) else np.zeros(0, bool)
+    place = np.cumsum(mine) - 1
+    return replace(
+        opinions,
+        pairs=[pair for pair, kept in zip(opinions.pairs, mine) if kept],
+        scores=opinions.scores[:, mine],
+        rivals=place[opinions.rivals[triplets]],
+        preferences=opinions.preferences[:, triplets],
+        groups=opinions.groups[mine],
+        source=f"{opinions.source} (half {half})",
+    )
 
 
 def judge(

@@ -154,10 +154,8 @@ def _practice(items: Sequence[Shown], wanted: Settings) -> tuple[list[Shown], li
             "(`training`) and one that counts"
         )
     if any((item._images[2] is None) != (wanted.kind == "pairs") for item in items):
-        raise StudyError(
-            f"the study is of {wanted.kind}, and the items have {'two images' if wanted.kind == 'pairs' else 'one image'} "
-            "beside the original; set `kind`"
-        )
+        there = "two images" if wanted.kind == "pairs" else "one image"
+        raise StudyError(f"the study is of {wanted.kind}, and an item has {there} beside the original; set `kind`")
     spread = {round((k + 0.5) * len(items) / wanted.training - 0.5) for k in range(wanted.training)}
     return (
         [item for n, item in enumerate(items) if n not in spread],

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from simulated_raters import answer_all, noisy, originals
@@ -133,12 +134,14 @@ def test_the_whole_way(run_folder, tmp_path, capsys, monkeypatch):
     for rater in study.database.raters():
         answer_all(study, rater.code)
     study.close()
-    assert main(["ratings", "export", "study", "--to", "triplets.csv"]) == 0
+    assert main(["ratings", "export", "study", "--half", "a", "--to", "triplets.csv"]) == 0
     assert main(["sess", "tune", "triplets.csv", "--trials", "5", "--out", "our-lab.json"]) == 0
-    report = ["ratings", "report", "study", "--parameters", "our-lab.json", "--resamples", "5"]
+    report = ["ratings", "report", "study", "--half", "b", "--parameters", "our-lab.json", "--resamples", "5"]
     assert main(report) == 0
     page = Path("study/report/report.html").read_text()
     assert "SeSS (embedded)" in page and "SeSS (embedded, our-lab)" in page and "simulated" in page
+    halves = len(Path("triplets.csv").read_text().splitlines()) - 1 + len(pd.read_csv("study/report/pairs.csv")) // 2
+    assert halves == 8 and len(pd.read_csv("study/report/ratings.csv")) == 2 * (8 + 2 + 3 + 3)
     tuned = {"class_path": "SeSS", "init_args": {"parameters": "our-lab.json"}}
     from small_run import small_run
 

@@ -53,7 +53,7 @@ def test_who_answers_at_random_is_left_out(tmp_path):
     assert "identical pairs" in opinions.conduct[2].excluded
     write_report(opinions, [PSNR()], tmp_path / "report", study.database, resamples=2)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "1 more raters are left out by the rule" in page and opinions.rule[:40] in page
+    assert "The rule leaves 1 more out." in page and opinions.rule[:40] in page
 
 
 def test_nobody_and_nobody_left(tmp_path):

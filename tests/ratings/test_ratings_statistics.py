@@ -12,6 +12,7 @@ from semcomm.ratings.statistics import (
     alpha,
     alpha_of,
     correlation,
+    half_of,
     judge,
     preference_accuracy,
     units_of,
@@ -129,6 +130,17 @@ def test_few_originals_are_not_drawn():
     assert len(np.unique(units_of(said))) == 30
     said, _ = opinions(3, 30, 0.1, originals=10)
     assert len(np.unique(units_of(said))) == 10
+
+
+def test_halves_share_no_original():
+    said, _ = opinions(3, 41, 0.1)
+    halves = [half_of(said, name) for name in ("a", "b")]
+    assert sum(len(half.pairs) for half in halves) == 82 and min(len(half.pairs) for half in halves) > 30
+    assert not set(halves[0].groups) & set(halves[1].groups)
+    for half in halves:
+        gaps = half.scores[:, half.rivals[:, 0]] - half.scores[:, half.rivals[:, 1]]
+        known = ~np.isnan(gaps)
+        assert ((gaps > 0) == half.preferences)[known].all() and half.rivals.max() == len(half.pairs) - 1
 
 
 def test_alpha_of_simulated_raters():
