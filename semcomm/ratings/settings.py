@@ -21,8 +21,8 @@ TASKS = {
     "the original shows is still there",
     "pairs": "an original image and another that was made from it or resembles it. Say how much of what the original "
     "shows is still there",
-    "choices": "an original image and two others that were made from it or resemble it. Choose the one in which more of "
-    "what the original shows is still there",
+    "choices": "an original image and two others that were made from it or resemble it. Choose the one in which more "
+    "of what the original shows is still there",
 }
 INSTRUCTIONS = (
     "You will see {task}: the same things, doing the same, in the same place.\n\n"
