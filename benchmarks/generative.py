@@ -149,7 +149,7 @@ def overhead(arguments: argparse.Namespace) -> None:
 
         @torch.inference_mode()
         def ours() -> None:
-            memo.use(memo.Memo())  # so that the latent is really computed
+            memo.current().clear()  # so that the latent is really computed
             link.transmit(image, AWGN(11), seeds)
 
         direct(), ours()

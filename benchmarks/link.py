@@ -61,7 +61,7 @@ def measure(image: torch.Tensor, arguments: argparse.Namespace) -> dict[str, flo
         times[stage] = time.perf_counter() - began
         return value
 
-    memo.use(memo.Memo())  # so that every encode is a real one
+    memo.current().clear()  # so that every encode is a real one
     payload = timed("JPEG 2000 encode", lambda: source.encode(image, int(BPP * image[0].numel()) // 8))
     bits = torch.from_numpy(np.unpackbits(np.frombuffer(payload, np.uint8)))
     coded_bits = code.coded_bits(len(bits), qam.bits_per_symbol)

@@ -34,7 +34,7 @@ def main() -> None:
     print("| metric | reference ms | reconstruction ms |\n|---|---|---|")
     for metric in (MSE(), PSNR(), SSIM(), MSSSIM(), EmbeddedScore(), SeSS()):
         metric(image, received[0])  # import, compile
-        memo.use(memo.Memo())
+        memo.current().clear()
         turned = image.flip(3)  # not seen before, so nothing about it is kept
         prepared, first = timed(lambda metric=metric, turned=turned: metric.prepare(turned))
         _, second = timed(lambda metric=metric, prepared=prepared: metric.score(prepared, received[1].flip(2)))

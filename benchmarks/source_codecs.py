@@ -37,7 +37,7 @@ def main() -> None:
         if arguments.codecs and type(codec).__name__ not in arguments.codecs:
             continue
         for bpp in arguments.bpp:
-            memo.use(memo.Memo())  # so that every encode is a real one
+            memo.current().clear()  # so that every encode is a real one
             reached, filled, quality, times, refused = [], [], [], [], 0
             for image in images:
                 pixels = image[0].numel()

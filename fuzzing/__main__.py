@@ -1,4 +1,4 @@
-"""The long form: feed targets for some time each, and keep what nobody had foreseen.
+"""The long form: feed targets for some time each, and keep the findings.
 
     python -m fuzzing [TARGET ...] [--seconds 60] [--engine hypothesis|atheris] [--out findings] [--seed 0]
     python -m fuzzing TARGET --input FILE        feed one input again, and see the traceback

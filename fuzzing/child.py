@@ -23,7 +23,7 @@ NUMBA += ["semcomm.codecs.bilevel", "semcomm.metrics.sess.matching"]
 
 
 class Journal:
-    """What has been fed, what came of it, and what nobody had foreseen.
+    """A record of the inputs, their outcomes, and the findings.
 
     Args:
         name: of the target.

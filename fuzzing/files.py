@@ -23,7 +23,6 @@ from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
-from semcomm.models.checkpoint import read_checkpoint
 from semcomm.models.encoder import Encoder, EncoderNetwork
 from semcomm.models.files import read_tensors
 from semcomm.models.relation_head import RelationHead
@@ -62,8 +61,8 @@ def _experiment(data: bytes) -> None:
     assert experiment.load(made.resolved()).resolved() == made.resolved()
 
 
-def _training(data: bytes, name: str = "training.yaml") -> None:
-    configuration.build(configuration.read_file(file_of(data, name)))
+def _training(data: bytes) -> None:
+    configuration.read(file_of(data, "training.yaml"))
 
 
 TRAINING = b"""\
@@ -75,11 +74,6 @@ batch: 4
 learning_rate: 1e-3
 precision: fp32
 """
-
-
-def _trainings_in_json() -> Sequence[bytes]:
-    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "photos"}}
-    return [json.dumps({"task": task, "steps": 10, "clip": 0.5, "threads": None}).encode()]
 
 
 def _safetensors(header: object, size: int) -> bytes:
@@ -113,7 +107,6 @@ def _heads() -> Sequence[bytes]:
 
 
 def _pickle(data: bytes) -> None:
-    read_checkpoint(file_of(data, "head.pth"), trust_pickle=True)
     read_tensors(file_of(data, "head.pth"), trust_pickle=True)
 
 
@@ -315,7 +308,6 @@ FILES = [
         [b"=", *YAML_WORDS],
     ),
     Target("training", lambda: [TRAINING], _training, YAML_WORDS),
-    Target("training-json", _trainings_in_json, lambda data: _training(data, "training.json"), JSON_WORDS),
     Target("checkpoint", _checkpoints, _checkpoint, JSON_WORDS),
     Target("encoder", _encoders, _encoder, JSON_WORDS),
     Target("weights", _encoders, _weights, JSON_WORDS),

@@ -96,11 +96,11 @@ def _latent(data: bytes) -> None:
     head, rest = data[:5].ljust(5, b"\1"), data[5:]
     codec, shape = _latents()[head[0] % len(_latents())], tuple(size % 6 for size in head[1:4])
     values = np.resize(np.frombuffer(rest[: len(rest) // 4 * 4], np.float32), shape)
-    sent, told = codec.encode(torch.from_numpy(values))
+    sent, side = codec.encode(torch.from_numpy(values))
     noise = np.unpackbits(np.frombuffer(rest, np.uint8))
     arrived = torch.from_numpy(noise if head[4] > 250 else np.resize(noise, len(sent)))
     for bits in (sent, arrived):
-        found = codec.decode(bits, shape, told, torch.Generator().manual_seed(0))
+        found = codec.decode(bits, shape, side, torch.Generator().manual_seed(0))
         assert found.latent.shape == shape and found.latent.dtype == torch.float32
         assert bool(found.latent.isfinite().all()) and 0 <= found.repaired <= found.latent.numel()
 

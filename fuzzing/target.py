@@ -1,4 +1,4 @@
-"""What a target is, and the edits by which Hypothesis makes hostile bytes of good ones."""
+"""Targets, and the edits by which Hypothesis makes hostile bytes of good ones."""
 
 import atexit
 import shutil

@@ -121,7 +121,7 @@ def transmit(argv: Sequence[str]) -> None:
     import jsonargparse
 
     from semcomm.channels import Channel
-    from semcomm.experiment.configuration import build, command_line
+    from semcomm.configuration import build, command_line
     from semcomm.images import read_image, write_image
     from semcomm.metrics import Metric
     from semcomm.seeds import seeds_of
@@ -174,7 +174,7 @@ def score(argv: Sequence[str]) -> None:
     parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per pair")
     arguments = parser.parse_args(argv)
-    from semcomm.experiment.configuration import build
+    from semcomm.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.scoring import score_files
     from semcomm.terminal import show_table
@@ -305,9 +305,23 @@ def models(argv: Sequence[str]) -> None:
 
 def train(argv: Sequence[str]) -> None:
     """Train what a training file describes, or go on where its folder left off."""
-    from semcomm.training.command import main as train_main
+    parser = _parser(train)
+    parser.add_argument("file", type=Path, help="training file (YAML)")
+    parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. steps=2000")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training: checkpoints, logs, weights")
+    parser.add_argument("--export", action="store_true", help="train no further; write the last checkpoint's weights")
+    arguments = parser.parse_args(argv)
+    from semcomm.terminal import note
+    from semcomm.training.configuration import portable_command, read
+    from semcomm.training.loop import train as train_task
+    from semcomm.training.settings import EXCLUDED_FROM_RECIPE
 
-    train_main(argv)
+    sys.path[:0] = [str(arguments.file.resolve().parent), str(Path.cwd())]  # where a user's own tasks are
+    task, settings = read(arguments.file, [_assignment(text) for text in arguments.set])
+    command = portable_command(arguments.file, arguments.set, EXCLUDED_FROM_RECIPE | task.excluded_from_recipe)
+    path = train_task(task, settings, arguments.out, note, command, arguments.export)
+    if path is not None:
+        print(f"weights: {path}\ncard: {path.with_suffix('.md')}")
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -11,7 +11,7 @@ from semcomm.errors import ConfigurationError, RunError
 
 T = TypeVar("T")
 ATTEMPTS = 6
-"""How often a store over a network is asked before it counts as broken; the pauses between double from `PAUSE` on."""
+"""Attempts at a store over a network before it counts as broken; the pauses between double from `PAUSE` on."""
 PAUSE = 0.1
 
 
@@ -37,83 +37,45 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 class Files:
-    """Bytes by name in a folder; names may have folders in them.
+    """Bytes by name in a folder, or behind a URL that fsspec knows; names may have folders in them.
+
+    On this machine a file is there whole or not at all. What fails behind a URL is tried again, with growing pauses;
+    whether a file is there whole is up to the store, and whoever reads it checks its hash.
 
     Args:
-        folder: made if need be.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def has(self, name: str) -> bool:
-        """Say whether there is something of this name."""
-        return (self.folder / name).exists()
-
-    def read(self, name: str) -> bytes | None:
-        """Return what has this name, or None.
-
-        Raises:
-            RunError: when the disk refuses.
-        """
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise RunError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from error
-
-    def write(self, name: str, data: bytes) -> None:
-        """Keep bytes under a name, whole or not at all.
-
-        Raises:
-            RunError: when the disk refuses.
-        """
-        write_whole(self.folder / name, data)
-
-    def remove(self, name: str) -> None:
-        """Forget a name, if it is there."""
-        (self.folder / name).unlink(missing_ok=True)
-
-    def at(self, name: str) -> str:
-        """Return where something of this name is, for messages."""
-        return str(self.folder / name)
-
-
-class RemoteFiles(Files):
-    """The same behind a URL that fsspec knows.
-
-    What fails is tried again, with growing pauses. Whether a file is there whole is up to the store; whoever reads it
-    checks its hash.
-
-    Args:
-        url: such as `s3://bucket/run`.
+        place: folder, made if need be, or a URL such as `s3://bucket/run`.
 
     Raises:
         ConfigurationError: when fsspec does not know such a URL, or lacks the package that it takes.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, place: str | Path) -> None:
         from fsspec.core import url_to_fs
+        from fsspec.implementations.dirfs import DirFileSystem
 
-        self.url = url.rstrip("/")
+        self.place = str(place).rstrip("/")
+        self._remote = "://" in self.place
         try:
-            self._system, self._root = url_to_fs(self.url)
+            system, root = url_to_fs(self.place if self._remote else str(Path(place).absolute()))
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"{url}: cannot be used as a store ({error})") from None
+            raise ConfigurationError(f"{place}: cannot be used as a store ({error})") from None
+        self._system = DirFileSystem(root, system)
 
     def has(self, name: str) -> bool:
         """Say whether there is something of this name."""
-        return self._patiently(name, lambda path: self._system.exists(path))
+        return self._patiently(name, lambda: self._system.exists(name))
 
     def read(self, name: str) -> bytes | None:
-        """Return what has this name, or None."""
+        """Return what has this name, or None.
 
-        def read(path: str) -> bytes | None:
-            try:
-                return self._system.cat_file(path)
-            except FileNotFoundError:
-                return None
+        Raises:
+            RunError: when the store refuses for good.
+        """
+
+        def read() -> bytes | None:
+            with suppress(FileNotFoundError):
+                return self._system.cat_file(name)
+            return None
 
         return self._patiently(name, read)
 
@@ -123,42 +85,44 @@ class RemoteFiles(Files):
         Raises:
             RunError: when the store refuses for good.
         """
+        if not self._remote:
+            return write_whole(Path(self.place) / name, data)
 
-        def write(path: str) -> None:
-            self._system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            self._system.pipe_file(path, data)
+        def write() -> None:
+            self._system.makedirs(name.rpartition("/")[0], exist_ok=True)
+            self._system.pipe_file(name, data)
 
-        self._patiently(name, write)
+        return self._patiently(name, write)
 
     def remove(self, name: str) -> None:
         """Forget a name, if it is there."""
 
-        def remove(path: str) -> None:
+        def remove() -> None:
             with suppress(FileNotFoundError):
-                self._system.rm_file(path)
+                self._system.rm_file(name)
 
         self._patiently(name, remove)
 
     def at(self, name: str) -> str:
         """Return where something of this name is, for messages."""
-        return f"{self.url}/{name}"
+        return f"{self.place}/{name}"
 
-    def _patiently(self, name: str, act: Callable[[str], T]) -> T:
-        for attempt in range(ATTEMPTS):
+    def _patiently(self, name: str, act: Callable[[], T]) -> T:
+        attempts = ATTEMPTS if self._remote else 1
+        for attempt in range(attempts):
             if attempt:
                 time.sleep(PAUSE * 2 ** (attempt - 1))
             try:
-                return act(f"{self._root}/{name}")
+                return act()
             except Exception as error:  # every kind of store has errors of its own
                 failure = error
+        tried = f", tried {attempts} times" if self._remote else ""
         raise RunError(
-            f"{self.at(name)}: the store failed {ATTEMPTS} times ({type(failure).__name__}: {failure}). Finished rows "
+            f"{self.at(name)}: cannot be read or written ({type(failure).__name__}: {failure}{tried}). Finished rows "
             "are safe; mend that and run the same command again"
         ) from failure
 
 
 def files_at(place: str | Path, *under: str) -> Files:
     """Return the files in a folder or behind a URL, or in folders `under` it."""
-    if "://" in str(place):
-        return RemoteFiles("/".join([str(place).rstrip("/"), *under]))
-    return Files(Path(place, *under))
+    return Files("/".join([str(place).rstrip("/"), *under]))

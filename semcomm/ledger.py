@@ -72,6 +72,11 @@ class Ledger:
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         return Ledger(**{**sums, "pixels": self.pixels})
 
+    @classmethod
+    def concatenated(cls, ledgers: Sequence["Ledger"]) -> "Ledger":
+        """The ledger of several batches, one after the other."""
+        return cls(**{f.name: torch.cat([getattr(ledger, f.name) for ledger in ledgers]) for f in fields(cls)})
+
     def with_pilots(self, pilot_uses: Counts) -> "Ledger":
         """This ledger with `pilot_uses` more channel uses spent on pilots."""
         more = torch.as_tensor(pilot_uses, dtype=torch.float64)

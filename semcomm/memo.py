@@ -5,22 +5,18 @@ hash: one that was damaged or cut short is computed again.
 """
 
 import hashlib
-import json
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from semcomm.files import files_at
-from semcomm.files import write_whole as write_whole
+from semcomm.recipes import key_of
 
 _DIGEST = 32
-
-
-def key_of(description: Mapping[str, Any]) -> str:
-    """Return the hash (hex, 64 characters) of plain JSON data, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True, allow_nan=True).encode()).hexdigest()
 
 
 class Memo:
@@ -61,6 +57,11 @@ class Memo:
         key = key_of(description)
         return key in self._recent or (self._files is not None and self._files.has(_name(key)))
 
+    def clear(self) -> None:
+        """Forget what is in memory; files stay."""
+        self._recent.clear()
+        self._held = 0
+
     def _read(self, key: str) -> bytes | None:
         data = None if self._files is None else self._files.read(_name(key))
         if data is None:
@@ -80,15 +81,20 @@ def _name(key: str) -> str:
     return f"{key[:2]}/{key}"
 
 
-_current = Memo()
+_current: ContextVar["Memo | None"] = ContextVar("memo", default=None)
+_of_process = Memo()
 
 
 def current() -> Memo:
-    """Return the memo of this process."""
-    return _current
+    """Return the memo in use here: that of the surrounding `using`, else this process's own, which is in memory."""
+    return _current.get() or _of_process
 
 
-def use(memo: Memo) -> None:
-    """Make `memo` the one of this process; a run does so in each of its workers."""
-    global _current
-    _current = memo
+@contextmanager
+def using(memo: Memo) -> Iterator[None]:
+    """Use `memo` inside a `with` block, in this thread; a run does so around its own work and nothing else."""
+    token = _current.set(memo)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -20,6 +20,7 @@ def test_recipe_is_nested_plain_and_without_the_incidental():
     recipe = Mine(AWGN(3), device="cuda").recipe()
     assert json.loads(json.dumps(recipe)) == recipe
     assert recipe["version"] == 3
+    assert "source" not in recipe
     assert recipe["init_args"] == {
         "inner": {
             "class_path": "semcomm.channels.AWGN",
@@ -55,4 +56,4 @@ def test_misspelt_and_impossible_arguments():
 
 
 def test_components_within_lists():
-    assert Adaptive(("bpsk",)).recipe()["init_args"]["constellations"] == ["bpsk"]
+    assert Adaptive(("bpsk",)).recipe()["init_args"]["constellations"] == [QAM("bpsk").recipe()]

@@ -1,7 +1,8 @@
 import pytest
 
 from semcomm.errors import RunError
-from semcomm.memo import Memo, key_of, write_whole
+from semcomm.files import write_whole
+from semcomm.memo import Memo, key_of
 
 
 class Counter:

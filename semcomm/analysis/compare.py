@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semcomm.analysis.statistics import RATIOS, bd_quality, bd_rate, curves, x_at
+from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import unknown_key
 from semcomm.runs.results import Results
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from semcomm.analysis.statistics import BUDGETS, RATIOS, curves
 from semcomm.errors import ConfigurationError
 from semcomm.experiment.experiment import Experiment, FigureSpec
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.runs.results import Results, label
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class SourceCodec(Component, ABC):
 
 
 class Decoded(NamedTuple):
-    """What a channel decoder found.
+    """The result of a channel decoder.
 
     Attributes:
         bits: `uint8` [payload_bits].

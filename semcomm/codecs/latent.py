@@ -18,7 +18,7 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 class ReceivedLatent(NamedTuple):
-    """What arrived.
+    """A latent as received.
 
     Attributes:
         latent: `float32` of the shape asked for, finite.
@@ -30,10 +30,10 @@ class ReceivedLatent(NamedTuple):
 
 
 class LatentCodec(Component, ABC):
-    """A latent of real numbers <-> bits. What `encode` returns beside the bits goes over a control channel."""
+    """A latent of real numbers <-> bits, with side information that goes over a control channel."""
 
     side_bits: ClassVar[int] = 0
-    """Bits of what is told beside."""
+    """Bits of side information."""
 
     bits_per_value: int
 
@@ -43,10 +43,10 @@ class LatentCodec(Component, ABC):
 
     @abstractmethod
     def encode(self, latent: Tensor) -> tuple[Tensor, Any]:
-        """Code `latent`, of any shape, into bits, `uint8` [n], and what the receiver is told beside them."""
+        """Code `latent`, of any shape, into bits, `uint8` [n], and their side information."""
 
     @abstractmethod
-    def decode(self, bits: Tensor, shape: tuple[int, ...], told: Any, rng: torch.Generator) -> ReceivedLatent:
+    def decode(self, bits: Tensor, shape: tuple[int, ...], side: Any, rng: torch.Generator) -> ReceivedLatent:
         """Return the latent of a shape in `bits`, however damaged.
 
         Raises:
@@ -104,7 +104,7 @@ class FloatLatent(LatentCodec):
         numbers = values.numpy()
         return torch.from_numpy(np.unpackbits(numbers.astype(numbers.dtype.newbyteorder(">")).view(np.uint8))), None
 
-    def decode(self, bits: Tensor, shape: tuple[int, ...], told: None, rng: torch.Generator) -> ReceivedLatent:
+    def decode(self, bits: Tensor, shape: tuple[int, ...], side: None, rng: torch.Generator) -> ReceivedLatent:
         """Return the latent in `bits`, mended."""
         self._expect(bits, shape)
         octets = np.packbits(bits.numpy())
@@ -128,7 +128,7 @@ class FloatLatent(LatentCodec):
 class QuantisedLatent(LatentCodec):
     """Numbers rounded to 2^bits levels, evenly spaced from the smallest to the largest; natural binary, high bit first.
 
-    Both ends are told as float32, in 64 bits beside. Every word is a level, so nothing needs mending.
+    Both ends are side information: two float32, 64 bits. Every word is a level, so nothing needs mending.
 
     Args:
         bits: per value, 4 to 8.
@@ -152,11 +152,11 @@ class QuantisedLatent(LatentCodec):
         return torch.from_numpy(np.ascontiguousarray(bits).ravel()), (float(low), float(high))
 
     def decode(
-        self, bits: Tensor, shape: tuple[int, ...], told: tuple[float, float], rng: torch.Generator
+        self, bits: Tensor, shape: tuple[int, ...], side: tuple[float, float], rng: torch.Generator
     ) -> ReceivedLatent:
         """Return the latent in `bits`."""
         self._expect(bits, shape)
-        low, high = told
+        low, high = side
         octets = np.zeros((len(bits) // self.bits_per_value, 8), np.uint8)
         octets[:, 8 - self.bits_per_value :] = bits.numpy().reshape(-1, self.bits_per_value)
         levels = torch.from_numpy(np.packbits(octets, axis=1)[:, 0]).float()

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from semcomm.component import Component
 
 LONGEST = 2**16 - 1
-"""Bytes of the longest text that is sent; its length is told in 16 bits."""
+"""Bytes of the longest text that is sent; its length is signalled in 16 bits."""
 
 _PLAIN = str.maketrans(
     {

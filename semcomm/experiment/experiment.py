@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 from semcomm.channels import Channel
 from semcomm.component import Component, plain
+from semcomm.configuration import as_data, as_spec, build, overridden, read_yaml, unknown_key, with_argument
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.configuration import as_data, as_spec, build, unknown_key, with_argument
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
-from semcomm.parsing import parse_yaml
 from semcomm.transceivers import Link
 
 CHANNEL_AXIS = "channel."
@@ -223,7 +222,7 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     where = "experiment" if isinstance(source, Mapping) else str(source)
     data = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source))
     for path, value in (overrides or {}).items():
-        data = _overridden(data, path.split("."), value)
+        data = overridden(data, path.split("."), value)
     known = [f.name for f in fields(Experiment)]
     for key in data:
         if key not in known:
@@ -234,19 +233,6 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
     return experiment
-
-
-def read_yaml(path: Path) -> dict:
-    """Read a YAML file that holds a mapping."""
-    try:
-        data = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as YAML ({error})") from None
-    if not isinstance(data, dict):
-        raise ConfigurationError(f"{path}: is no experiment: it must have keys such as transceivers and metrics")
-    return data
 
 
 def _variants(
@@ -295,16 +281,3 @@ def axis_values(where: str, values: Any) -> list:
         if numbers and step > 0 and 0 <= stop - start < MAX_POINTS * step:
             return [round(start + n * step, 10) for n in range(int((stop - start) / step + 1e-6) + 1)]
     raise ConfigurationError(f"{where}: expected a list of values, or start, stop and step, got {values!r}")
-
-
-def _overridden(data: Any, path: list[str], value: Any) -> dict:
-    """Return `data` with the value at `path` set. A key that holds dots itself (`channel.snr_db`) is met whole."""
-    if not isinstance(data, Mapping):
-        data = {}
-    for length in range(len(path), 0, -1):
-        key = ".".join(path[:length])
-        if key in data:
-            rest = path[length:]
-            return {**data, key: _overridden(data[key], rest, value) if rest else value}
-    key, *rest = path
-    return {**data, key: _overridden({}, rest, value) if rest else value}

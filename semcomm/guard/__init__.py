@@ -33,11 +33,11 @@ LARGE_PAYLOAD = 2**23
 """Bytes that are allowed as much time again: 40 megapixels in 15 MB may take a slow machine longer than a hang may."""
 
 MEMORY_BYTES = 2 * 2**30
-"""What the process may allocate, where the system can limit it (Linux)."""
+"""Bytes that the process may allocate, where the system can limit it (Linux)."""
 
 _BYTES_OF_LENGTH = 8
 _FROM_OUTSIDE = {getattr(signal, name, None) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")}
-"""Ends that are nobody's damage: a system short of memory, someone who stops a run."""
+"""Ends that no damage caused: a system short of memory, someone who stops a run."""
 
 
 class Guard:

@@ -25,7 +25,7 @@ PILLOW_ERRORS = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,  # where warnings are errors
 )
-"""What Pillow and its plugins raise over damaged files, apart from MemoryError, which the guard sees to."""
+"""Errors of Pillow and its plugins over damaged files, apart from MemoryError, which the guard sees to."""
 
 
 def check_size(width: int, height: int, codec: str, max_pixels: int) -> None:

@@ -1,4 +1,4 @@
-"""What runs in the guard's process: answer requests until there are no more."""
+"""The guard's process: answers requests until there are no more."""
 
 import importlib
 import json

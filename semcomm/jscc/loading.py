@@ -1,20 +1,14 @@
 """Checkpoints of learned codecs: what a file of weights says it is, and its slices one by one."""
 
-import hashlib
-import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from textwrap import shorten
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc.codec import Codec, Network, Precision
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
-from semcomm.models.encoder import metadata
+from semcomm.models.files import fingerprint, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the codecs are that come with semcomm."""
@@ -60,7 +54,8 @@ def hash_of(checkpoint: str | Path) -> str:
         ModelError: when there is none, or it cannot be read.
     """
     path = path_of(checkpoint)
-    return _hash(path, *_stamp(path))
+    _stamp(path)
+    return fingerprint(path)
 
 
 def load_codec(
@@ -104,18 +99,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, *stamp: int) -> str:
-    return hashlib.sha256(_read(path)).hexdigest()
-
-
 @lru_cache(maxsize=8)
 def _codec(
     path: Path,
@@ -126,37 +109,29 @@ def _codec(
     held: int | None,
     constellation: str | None,
 ) -> Codec:
-    data = _read(path)
+    weights = read_weights(path, "learned codec")
     try:
-        tensors = load(data)
-        card = json.loads(metadata(data)["card"])
-        kind = KINDS[card["kind"]]
-        options = dict(card["network"])
-        known = card["constellations"] if kind is LSCINetwork else [kind.constellation]
+        kind = KINDS[weights.card["kind"]]
+        known = weights.card["constellations"] if kind is LSCINetwork else [kind.constellation]
         if held is not None:
-            tensors = {name: tensor for name, tensor in tensors.items() if _slice_of(name) < held}
-    except (SafetensorError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: is damaged or holds no learned codec ({type(error).__name__}: {error})") from None
+            tensors = {name: tensor for name, tensor in weights.tensors.items() if _slice_of(name) < held}
+            weights = replace(weights, tensors=tensors)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise weights.damaged(error) from None
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
             f"or train one with semcomm train experiments/train/lsci.yaml "
             f"task.constellations='{{\"{constellation}\": 1}}'"
         )
+    changes = {}
     if kind is LSCINetwork:
-        options |= {"held": held, "constellation": constellation or known[0]}
+        changes = {"held": held, "constellation": constellation or known[0]}
     elif held not in (None, 1):
         raise ConfigurationError(f"{path}: a DeepJSCC has one slice, not {held}")
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+    if not all(tensor.isfinite().all() for tensor in weights.tensors.values()):
         raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
-    try:
-        with torch.device("meta"):
-            network = kind(**options)
-        network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    except (TypeError, RuntimeError, ValueError) as error:
-        said = shorten(str(error), 240)
-        raise ModelError(f"{path}: its weights do not fit the network it names ({said})") from None
-    return Codec(network, hashlib.sha256(data).hexdigest(), card, device, precision)
+    return Codec(weights.network(kind, **changes), weights.hash, weights.card, device, precision)
 
 
 def _slice_of(name: str) -> int:

@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The interface of a metric."""
 
 from abc import ABC, abstractmethod
 from math import inf
@@ -19,7 +19,7 @@ class Metric(Component, ABC):
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     same_size: ClassVar[bool] = True
-    """Whether reference and reconstruction must have one size."""
+    """True where reference and reconstruction must have one size."""
     min_side: int = 1
     """The smallest height and width, in pixels, for which it is defined."""
 

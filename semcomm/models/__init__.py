@@ -1,7 +1,7 @@
-"""The one door to weights: what models there are, where they are, and loading them once.
+"""Models of the world and their weights: cards, places, and loading once per process.
 
 A model is named by a local folder (or file), a hub id, or the short name of its card. Nothing here reaches the network
-but `fetch`; nothing opens a pickle unless it is told `trust_pickle=True`.
+but `fetch`; nothing opens a pickle without `trust_pickle=True`.
 """
 
 from semcomm.models.cards import CARDS, ModelCard, card_of

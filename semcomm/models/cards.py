@@ -1,4 +1,4 @@
-"""What models the project can use: what each is for, where it comes from, under which licence, how large it is."""
+"""The models that the project can use: purpose, source, licence and size of each."""
 
 from dataclasses import dataclass
 
@@ -40,12 +40,12 @@ class ModelCard:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is one file of weights rather than a repository on the hub."""
+        """True where it is one file of weights rather than a repository on the hub."""
         return self.source.startswith(("http://", "https://"))
 
     @property
     def size(self) -> str:
-        """How large it is, in words."""
+        """Its size in words."""
         return f"about {self.megabytes / 1000:.1f} GB" if self.megabytes >= 1000 else f"about {self.megabytes} MB"
 
 

@@ -26,7 +26,7 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class Checked:
-    """What a complete model is.
+    """A complete model.
 
     Attributes:
         kind: class of it.

@@ -1,4 +1,4 @@
-"""What a component that uses weights adds to its recipe."""
+"""Components that use weights, and their part of a recipe."""
 
 from abc import abstractmethod
 from typing import ClassVar

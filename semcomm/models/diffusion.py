@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
 
 Offload = Literal["none", "model", "sequential"]
-"""Where weights wait while they are not used: on the GPU, or on the CPU as whole models, or layer by layer."""
+"""Place of weights while they are not used: on the GPU, or on the CPU as whole models, or layer by layer."""
 
 _TEXT_TO_IMAGE = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,7 @@ _KIND = {
 """Class of a pipeline -> the kind of folder that its parts come from."""
 
 _DAMAGE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError)
-"""What a damaged configuration can end in."""
+"""Errors that a damaged configuration can end in."""
 
 _MODULES = {
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",

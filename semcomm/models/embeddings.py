@@ -1,4 +1,4 @@
-"""What goes into a network for images, and what comes out: computed once per process and shared."""
+"""Inputs and embeddings of networks for images: computed once per process and shared."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ def embed_once(images: Sequence[Tensor], model: str, embed: Callable[[Sequence[T
 
     Args:
         images: each [3, H, W] in [0, 1], of any size; a batch [B, 3, H, W] will do.
-        model: what tells the model from every other: its hash and precision.
+        model: the model's hash and precision.
         embed: computes at most `BATCH` embeddings [b, d].
     """
     keys = [(model, content_hash(image)) for image in images]

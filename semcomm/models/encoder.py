@@ -5,20 +5,17 @@ look. Trained with `semcomm train experiments/train/encoder.yaml`; what it was m
 `semcomm/models/weights/encoder.md`. It is made for trying and testing, and is no match for CLIP.
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semcomm.errors import ModelError
-from semcomm.parsing import parse_json
+from semcomm.models.files import read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "encoder.safetensors"
 SIZE = 128
@@ -54,12 +51,17 @@ class EncoderNetwork(nn.Module):
         widths: channels of each stage; each stage halves the resolution of the one before.
         depths: residual blocks of each stage.
         dimensions: length of the embedding.
+
+    Raises:
+        ValueError: with more than 1,000 residual blocks.
     """
 
     def __init__(
         self, widths: Sequence[int] = (48, 96, 256), depths: Sequence[int] = (1, 2, 3), dimensions: int = 256
     ) -> None:
         super().__init__()
+        if sum(depths) > MAX_BLOCKS:
+            raise ValueError(f"{sum(depths)} residual blocks; the limit is {MAX_BLOCKS}")
         self.widths, self.depths, self.dimensions = tuple(widths), tuple(depths), dimensions
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(2), nn.Conv2d(12, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
@@ -108,26 +110,8 @@ class Encoder:
         Raises:
             ModelError: when the file is missing, damaged or holds something else.
         """
-        path = Path(path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ModelError(
-                f"{path}: the encoder's weights cannot be read ({error.strerror}); they come with semcomm, so install "
-                "it again, or name a file that `semcomm train` wrote"
-            ) from None
-        try:
-            tensors = load(data)
-            card = parse_json(metadata(data)["card"])
-            if sum(card["network"]["depths"]) > MAX_BLOCKS:
-                raise ValueError(f"more than {MAX_BLOCKS} residual blocks")
-            with torch.device("meta"):  # the card may claim any size: memory is for what the file holds
-                network = EncoderNetwork(**card["network"])
-            floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-            network.load_state_dict(floats, assign=True)
-        except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise ModelError(f"{path}: is damaged or holds no image encoder ({error})") from None
-        return cls(network, hashlib.sha256(data).hexdigest(), card, device)
+        weights = read_weights(Path(path), "image encoder")
+        return cls(weights.network(EncoderNetwork), weights.hash, weights.card, device)
 
     @torch.no_grad()
     def embed(self, images: Tensor, batch: int = 32) -> Tensor:
@@ -155,16 +139,6 @@ def squash(images: Tensor, size: int) -> Tensor:
     if images.shape[2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
-
-
-def metadata(data: bytes) -> dict[str, str]:
-    """Return the text metadata in a safetensors file's header (8 bytes of length, then JSON).
-
-    Raises:
-        ValueError: when there is no such header.
-    """
-    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header.get("__metadata__", {})
 
 
 @cache

@@ -1,11 +1,9 @@
 """Downloading a model, when the user asks for it and only then."""
 
-import hashlib
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
+
+from torch.hub import download_url_to_file
 
 from semcomm.errors import ModelError
 from semcomm.models.cards import ModelCard, card_of
@@ -74,17 +72,11 @@ def _fetch_file(card: ModelCard, folder: Path | None, trust_pickle: bool) -> Pat
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         path = Path(temporary) / "weights.pth"
         try:
-            with urllib.request.urlopen(card.source) as source, path.open("wb") as file:
-                shutil.copyfileobj(source, file)
-        except (OSError, urllib.error.URLError) as error:
+            download_url_to_file(card.source, str(path), hash_prefix=card.sha256)
+        except OSError as error:
             raise ModelError(f"{card.source}: could not be fetched ({error})") from error
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if not digest.startswith(card.sha256):
-            raise ModelError(
-                f"{card.source}: what came has the hash {digest[:8]}…, not {card.sha256}…, so it is damaged or not the "
-                "published file"
-            )
+        except RuntimeError as error:
+            raise ModelError(f"{card.source}: what came is damaged or not the published file ({error})") from error
         tensors = {name: tensor.contiguous() for name, tensor in read_tensors(path, trust_pickle=True).items()}
         save_file(tensors, Path(temporary) / out.name)
         (Path(temporary) / out.name).replace(out)

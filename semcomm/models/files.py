@@ -1,14 +1,21 @@
-"""Files of weights: is a safetensors file whole, may a file be opened at all, and the hash of its content."""
+"""Files of weights: the one reader of our own (tensors, card, hash), the reader of those of others, and hashes."""
 
 import hashlib
 import os
+import pickle
 import struct
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
+from typing import Any, TypeVar
 
-from torch import Tensor
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, load_file
+from torch import Tensor, nn
 
 from semcomm.errors import ModelError
 from semcomm.memo import Memo
@@ -19,12 +26,16 @@ RUBBISH = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError),
     *(AssertionError, struct.error, zipfile.BadZipFile),
 )
-"""What reading bytes that are no pickle can end in."""
+"""Errors in which reading bytes that are no pickle can end."""
 
 READ = frozenset({".safetensors", ".json", ".txt"})
-"""What loading reads from a folder, apart from pickles that the user trusts."""
+"""Suffixes of the files that loading reads from a folder, apart from pickles that the user trusts."""
+
+WRAPPERS = ("model", "state_dict")
+"""Keys under which training scripts keep the state dict, beside optimiser and epoch."""
 
 Shape = tuple[int, ...]
+N = TypeVar("N", bound=nn.Module)
 
 
 def cache_folder() -> Path:
@@ -33,71 +44,148 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SEMCOMM_CACHE", default)).expanduser()
 
 
+@dataclass(frozen=True)
+class Weights:
+    """A safetensors file that a training of semcomm wrote: tensors, card and hash.
+
+    Attributes:
+        path: of the file.
+        kind: the sort of network that it is for, in words for messages: "image encoder".
+        tensors: by name, as they lie in the file.
+        card: facts of the training; `network` has the constructor arguments of the network.
+        hash: SHA-256 (hex) of the file; it belongs in the recipe of whatever is computed with the weights.
+    """
+
+    path: Path
+    kind: str
+    tensors: dict[str, Tensor]
+    card: dict[str, Any]
+    hash: str
+
+    def network(self, build: Callable[..., N], others: Collection[str] = (), **changes: Any) -> N:
+        """Return the network in evaluation mode, in `float32` on the CPU.
+
+        The card may claim any size: memory is taken for what the file holds, so `build` must make no tensors but
+        parameters and persistent buffers.
+
+        Args:
+            build: class of the network; its arguments stand in the card under `network`.
+            others: names of tensors in the file that are not the network's.
+            changes: arguments to take instead of the card's, or beside them.
+
+        Raises:
+            ModelError: when card and tensors do not fit the network or each other.
+        """
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in self.tensors.items() if k not in others}
+        try:
+            with torch.device("meta"):
+                network = build(**{**self.card["network"], **changes})
+            network.load_state_dict(tensors, assign=True)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise self.damaged(f"its weights do not fit the network it names: {error}") from None
+        return network.eval().requires_grad_(False)
+
+    def damaged(self, why: object) -> ModelError:
+        """Return the error that says that this file is not what it should be, and `why`: an error or a text."""
+        return _damaged(self.path, self.kind, why)
+
+
+def read_weights(path: Path, kind: str) -> Weights:
+    """Read a file of weights that a training of semcomm wrote, or that comes with it.
+
+    Args:
+        path: of the safetensors file.
+        kind: the sort of network, in words for messages: "image encoder".
+
+    Raises:
+        ModelError: when the file is missing, damaged or has no card.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: weights of the {kind} cannot be read ({error.strerror}). If they came with semcomm, install it "
+            "again; else name a file that `semcomm train` wrote"
+        ) from None
+    try:
+        tensors = load(data)
+        header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        card = parse_json(header["__metadata__"]["card"])
+        if not isinstance(card, dict):
+            raise TypeError("its card is no mapping")
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise _damaged(path, kind, error) from None
+    return Weights(path, kind, tensors, card, hashlib.sha256(data).hexdigest())
+
+
+def _damaged(path: Path, kind: str, why: object) -> ModelError:
+    said = repr(why) if isinstance(why, KeyError) else str(why)  # str of a KeyError is the bare key
+    return ModelError(f"{path}: is damaged or holds no {kind} ({shorten(said, 240)})")
+
+
 def tensors_in(path: Path) -> dict[str, Shape]:
     """Return name -> shape of the tensors in a safetensors file, from its header alone.
 
     Raises:
         ModelError: when it is no safetensors file, or not the whole of one.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if start.startswith(b"version "):
-            raise ModelError(f"{path}: is a pointer of Git LFS, not the file; `git lfs pull` fetches it")
-        if start.startswith((b"PK\x03\x04", b"\x80")):
-            raise ModelError(f"{path}: is a pickle, whatever its name says; it is not opened")
-        if len(start) < 8 or length > size - 8:
-            raise ModelError(f"{path}: is no safetensors file, or cut short at {size:,} bytes; fetch it again")
-        try:
-            header = parse_json(file.read(length))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            whole = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-            shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-            if any(type(number) is not int or number < 0 for shape in shapes.values() for number in shape):
-                raise ValueError("a shape is no shape")
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise ModelError(f"{path}: the header of this safetensors file is damaged; fetch it again") from None
-    if whole != size:
-        raise ModelError(f"{path}: has {size:,} of {whole:,} bytes, so it is damaged or cut short; fetch it again")
-    return shapes
+    if start.startswith(b"version "):
+        raise ModelError(f"{path}: is a pointer of Git LFS, not the file; `git lfs pull` fetches it")
+    if start.startswith((b"PK\x03\x04", b"\x80")):
+        raise ModelError(f"{path}: is a pickle, whatever its name says; it is not opened")
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: its {path.stat().st_size:,} bytes are no whole safetensors file ({error}); fetch it again"
+        ) from None
 
 
-def read_tensors(path: Path, trust_pickle: bool = False) -> dict[str, Tensor]:
-    """Return the tensors in a file, on the CPU.
+def read_tensors(path: str | Path, trust_pickle: bool = False) -> dict[str, Tensor]:
+    """Return the tensors in a file that others published, by name, on the CPU.
+
+    Of a pickle, the state dict may lie under `model` or `state_dict`, and its names may begin with `module.`, as
+    data-parallel training leaves them.
 
     Args:
         path: a safetensors file, or one of PyTorch's (`.pth`, `.pt`, `.bin`).
-        trust_pickle: open a PyTorch file, which is a pickle. Even then only tensors are read from it.
+        trust_pickle: open a PyTorch file, which is a pickle. Even then only tensors, numbers and containers are read.
 
     Raises:
-        ModelError: when it is damaged, or a pickle that is not trusted.
+        ModelError: when it is missing, damaged, a pickle that is not trusted, or no state dict.
     """
-    if path.suffix not in PICKLES:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file of weights")
+    if path.suffix == ".safetensors":
         tensors_in(path)
         try:
-            return load_file(path)
+            state = load_file(path)
         except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{path}: is no whole safetensors file ({error}); fetch it again") from None
-    if not trust_pickle:
+    elif trust_pickle:
+        state = _unpickled(path)
+    else:
         raise ModelError(
-            f"{path}: is a pickle, which can run code when it is opened. If you know where it comes from, say "
-            "trust_pickle=True; safetensors needs no trust"
+            f"{path}: is no .safetensors file, and a pickle can run code when it is opened. If you know where it comes "
+            "from, say trust_pickle=True, or save its state dict as safetensors"
         )
-    import pickle
+    for wrapper in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelError(f"{path}: holds no state dict (tensors by name), nor one under {' or '.join(WRAPPERS)}")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
-    import torch
 
+def _unpickled(path: Path) -> object:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *RUBBISH) as error:
         raise ModelError(f"{path}: is damaged, or holds more than tensors, which is not read") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(f"{path}: holds no state dict, that is no tensors by name")
-    return found
 
 
 def fingerprint(path: Path, trust_pickle: bool = False) -> str:

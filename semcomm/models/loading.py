@@ -1,4 +1,4 @@
-"""The one door to weights: from a name to a model that is loaded once and shared. It never reaches the network."""
+"""Loading of models by name, once per process and shared. It never reaches the network."""
 
 import pickle
 import re
@@ -210,7 +210,7 @@ def load_module(
         build: makes the module; its tensors' names are those of the file, which may hold others besides.
         device: `auto`, or as PyTorch names it.
         trust_pickle: read a PyTorch file (`.pth`).
-        exact: name -> shape of further tensors that the file must hold, by which to tell one network from another.
+        exact: name -> shape of further tensors that the file must hold, by which one network differs from another.
 
     Raises:
         ModelError: when it is missing, damaged, of another layout, or a pickle that is not trusted.

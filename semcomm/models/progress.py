@@ -1,4 +1,4 @@
-"""How far a model is with the images at hand: told to whoever listens in this process."""
+"""Progress of a model with the images at hand, for listeners in this process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _listeners: list[Listener] = []
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Have `listener` told of every step."""
+    """Call `listener` at every step."""
     _listeners.append(listener)
     try:
         yield
@@ -19,7 +19,7 @@ def listening(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def tell(done: int, total: int) -> None:
-    """Tell all who listen."""
+def report(done: int, total: int) -> None:
+    """Call all listeners."""
     for listener in _listeners:
         listener(done, total)

@@ -13,15 +13,11 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from semcomm.errors import ModelError
-from semcomm.models.checkpoint import read_checkpoint
+from semcomm.models.files import read_tensors
+from semcomm.models.loading import import_transformers
 
-BERT_EPSILON = 1e-12
-"""Of BERT's layer norms; those of `fc_input` and `fc_output` have torch's."""
-BERT_SPREAD = 0.02
-"""Standard deviation of its weights before training."""
 POSITION = 1
 """The position of every token: masks have no order."""
 PADDED = -9999.0
@@ -58,18 +54,22 @@ class RelationHead(nn.Module):
             raise ModelError(f"a relation head of width {width} cannot have {heads} attention heads")
         self.predicates = predicates
         self.fc_input = nn.Sequential(nn.Linear(token_width, width), nn.LayerNorm(width))
-        self.model = nn.ModuleDict(
-            {
-                "embeddings": _Embeddings(width, positions),
-                "encoder": nn.ModuleDict(
-                    {"layer": nn.ModuleList(_Layer(width, heads, intermediate) for _ in range(layers))}
-                ),
-            }
+        transformers = import_transformers()
+        config = transformers.BertConfig(
+            vocab_size=1,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=intermediate,
+            max_position_embeddings=positions,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
         )
+        self.model = transformers.BertModel(config, add_pooling_layer=False)
+        self.model.embeddings.word_embeddings = None  # the tokens are vectors already
         self.fc_output = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.cls_sub = nn.Linear(width, predicates * feature_width)
         self.cls_obj = nn.Linear(width, predicates * feature_width)
-        self.model.apply(_as_bert_begins)
         self.eval()
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
@@ -83,11 +83,12 @@ class RelationHead(nn.Module):
             [B, predicates, n, n]; rows are subjects, columns objects. The diagonal is not masked; pairs with padding
             have the logit -9999.
         """
-        hidden = self.model["embeddings"](self.fc_input(tokens))
-        attended = None if present is None else present[:, None, None, :]
-        for layer in self.model["encoder"]["layer"]:
-            hidden = layer(hidden, attended)
-        hidden = self.fc_output(hidden)
+        encoded = self.model(
+            inputs_embeds=self.fc_input(tokens),
+            attention_mask=None if present is None else present.long(),
+            position_ids=torch.full((1, tokens.shape[1]), POSITION, device=tokens.device),
+        )
+        hidden = self.fc_output(encoded.last_hidden_state)
         subject, object_ = (
             project(hidden).unflatten(-1, (self.predicates, -1)) for project in (self.cls_sub, self.cls_obj)
         )
@@ -161,7 +162,7 @@ class RelationHead(nn.Module):
         Raises:
             ModelError: when the file cannot be read or holds no relation head.
         """
-        state = read_checkpoint(path, trust_pickle)
+        state = read_tensors(path, trust_pickle)
         try:
             return cls.from_state(state, heads, predicates)
         except ModelError as error:
@@ -182,59 +183,6 @@ class RelationHead(nn.Module):
             raise ModelError(f"this is no BERT for a relation head: it has no {missing.args[0]}") from None
         except RuntimeError as error:
             raise ModelError(f"this BERT is not of the sizes of the relation head: {error}") from None
-
-
-def _as_bert_begins(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=BERT_SPREAD)
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
-
-
-class _Embeddings(nn.Module):
-    """BERT's embeddings of tokens that are vectors already: a token type (0) and a position are added."""
-
-    def __init__(self, width: int, positions: int) -> None:
-        super().__init__()
-        self.position_embeddings = nn.Embedding(positions, width)
-        self.token_type_embeddings = nn.Embedding(2, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=BERT_EPSILON)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        added = self.token_type_embeddings.weight[0] + self.position_embeddings.weight[POSITION]
-        return self.LayerNorm(tokens + added)
-
-
-class _Layer(nn.Module):
-    """One layer of BERT (J. Devlin et al., 2019): attention and feed-forward, each with its residual normed after."""
-
-    def __init__(self, width: int, heads: int, intermediate: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention = nn.ModuleDict(
-            {
-                "self": nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")}),
-                "output": _residual_output(width, width),
-            }
-        )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, intermediate)})
-        self.output = _residual_output(intermediate, width)
-
-    def forward(self, hidden: Tensor, attended: Tensor | None) -> Tensor:
-        """Take hidden [B, n, width] and `attended`, bool [B, 1, 1, n]: which tokens there are to look at."""
-        query, key, value = (
-            self.attention["self"][name](hidden).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for name in ("query", "key", "value")
-        )
-        seen = scaled_dot_product_attention(query, key, value, attn_mask=attended).transpose(1, 2).flatten(2)
-        output = self.attention["output"]
-        hidden = output["LayerNorm"](hidden + output["dense"](seen))
-        inner = gelu(self.intermediate["dense"](hidden))
-        return self.output["LayerNorm"](hidden + self.output["dense"](inner))
-
-
-def _residual_output(inner: int, width: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"dense": nn.Linear(inner, width), "LayerNorm": nn.LayerNorm(width, eps=BERT_EPSILON)})
 
 
 def relation_losses(logits: Tensor, target: Tensor) -> Tensor:

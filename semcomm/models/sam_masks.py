@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import SamModel
 
 SAM_MEAN = (0.485, 0.456, 0.406)
-"""What SAM's encoder expects to be subtracted from red, green and blue in [0, 1]."""
+"""Mean of red, green and blue in [0, 1] that SAM's encoder expects to be subtracted."""
 SAM_STD = (0.229, 0.224, 0.225)
 """And what to divide by then."""
 CHUNK_PIXELS = 2**25
@@ -31,7 +31,7 @@ SINGLE_MASK_OUTPUTS = 1
 
 @dataclass(frozen=True)
 class MaskSettings:
-    """How masks are generated. The defaults are SAM's and the SeSS authors'.
+    """Settings of the generation of masks. The defaults are SAM's and the SeSS authors'.
 
     What costs time is the points: the default grid has 1,024. Without a GPU, `grid=8` has 64, and misses small objects.
 
@@ -100,7 +100,7 @@ class Prompted(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """How an image lies in SAM's square input: at the top left, scaled to `height` x `width` of `side` x `side`."""
+    """The place of an image in SAM's square input: at the top left, scaled to `height` x `width` of `side` x `side`."""
 
     height: int
     width: int

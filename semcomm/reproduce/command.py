@@ -9,7 +9,7 @@ from typing import Any
 
 from semcomm.analysis.report import write_report
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.reproduce.checks import Finding
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
 from semcomm.reproduce.extras import ExtraResult
@@ -151,7 +151,7 @@ def refuse_changed(plan: Planned, place: Path) -> None:
     Raises:
         RunError: naming the key that differs.
     """
-    from semcomm.experiment.experiment import read_yaml
+    from semcomm.configuration import read_yaml
 
     if plan.experiment is None or not (place / EXPERIMENT).exists():
         return

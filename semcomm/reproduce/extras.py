@@ -10,7 +10,8 @@ import numpy as np
 
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
-from semcomm.memo import key_of, write_whole
+from semcomm.files import write_whole
+from semcomm.memo import key_of
 from semcomm.metrics import SeSS
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.results import Results

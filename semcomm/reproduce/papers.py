@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semcomm.configuration import build, read_yaml, unknown_key
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError
-from semcomm.experiment.configuration import build, unknown_key
-from semcomm.experiment.experiment import Experiment, load, read_yaml
+from semcomm.experiment.experiment import Experiment, load
 from semcomm.reproduce.checks import Check
 from semcomm.reproduce.extras import Extra
 

@@ -76,10 +76,14 @@ class Engine:
         self.metrics = {metric_key(metric): metric for metric in experiment.image_metrics}
         self.set_metrics = {metric_key(metric): metric for metric in experiment.set_metrics}
         self._lately: OrderedDict[tuple, Any] = OrderedDict()
-        memo.use(memo.Memo(f"{place}/memo"))
+        self.memo = memo.Memo(f"{place}/memo")
 
     def do(self, task: Task) -> Done:
         """Send the batch where anything of it was not received yet or is not on disk, and compute missing scores."""
+        with memo.using(self.memo):
+            return self._do(task)
+
+    def _do(self, task: Task) -> Done:
         point = self.experiment.points[task.point]
         self._check(point, task)
         references = self._recent(("images", task.images), lambda: self._load(task.images))
@@ -222,9 +226,9 @@ def _sent(link: Link, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -
 
 def _joined(receptions: Sequence[Reception]) -> Reception:
     names = {name: None for reception in receptions for name in reception.info}
-    ledger = {name: torch.cat([getattr(r.ledger, name) for r in receptions]) for name in LEDGER}
     info = {name: [r.info.get(name, [None])[0] for r in receptions] for name in names}
-    return Reception(torch.cat([r.images for r in receptions]), Ledger(**ledger), info)
+    ledger = Ledger.concatenated([r.ledger for r in receptions])
+    return Reception(torch.cat([r.images for r in receptions]), ledger, info)
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,8 @@ from semcomm.component import plain
 from semcomm.errors import RunError
 from semcomm.files import files_at
 from semcomm.ledger import Ledger
-from semcomm.memo import Memo, key_of, write_whole
+from semcomm.files import write_whole
+from semcomm.memo import Memo, key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.runs.engine import features_of, metric_key
 from semcomm.experiment.experiment import Experiment, reception_key, spelt

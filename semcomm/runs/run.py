@@ -13,7 +13,8 @@ import yaml
 from semcomm.component import plain
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
 from semcomm.images import ImageSet, content_hash
-from semcomm.memo import key_of, write_whole
+from semcomm.files import write_whole
+from semcomm.memo import key_of
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import run_tasks
 from semcomm.experiment.experiment import Experiment, axis_values, load

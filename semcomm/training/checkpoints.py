@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from semcomm.errors import ModelError, RunError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.parsing import parse_json
 
 KEPT = 2

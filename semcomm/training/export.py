@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 import semcomm
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.training.checkpoints import Checkpoint
 from semcomm.training.settings import Settings
 from semcomm.training.task import Task

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from time import monotonic
 
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.training.settings import Settings
 
 SECONDS_BETWEEN_LINES = 15.0

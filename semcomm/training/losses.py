@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semcomm.errors import ConfigurationError
 from semcomm.models.encoder import load_encoder
+from semcomm.training.augment import luminance
 
 KINDS = ("mse", "ms_ssim", "features")
 SMALLEST_FOR_MS_SSIM = 97
@@ -35,17 +35,21 @@ def relative_mse(reconstruction: Tensor, images: Tensor, typical: Tensor) -> Ten
 
 
 def ms_ssim_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Return 1 - MS-SSIM per image [B], with a window of 7 so that crops may be small.
+    """Return 1 - MS-SSIM per image [B], with a window of 7 so that crops may be small."""
+    from pytorch_msssim import ms_ssim
 
-    Raises:
-        ConfigurationError: when pytorch-msssim is not installed.
-    """
-    try:
-        from pytorch_msssim import ms_ssim
-    except ModuleNotFoundError:
-        raise ConfigurationError("the loss ms_ssim needs pytorch-msssim: pip install pytorch-msssim") from None
     with torch.autocast(images.device.type, enabled=False):  # it takes differences of nearly equal means
         return 1 - ms_ssim(reconstruction.float(), images.float(), data_range=1.0, size_average=False, win_size=7)
+
+
+def luma_ssim(reconstruction: Tensor, images: Tensor) -> Tensor:
+    """Return the SSIM (Wang et al. 2004) of the luma in flat windows of 7x7, per image [B]."""
+    from pytorch_msssim import ssim
+
+    window = torch.full((1, 1, 1, 7), 1 / 7, device=images.device)
+    with torch.autocast(images.device.type, enabled=False):
+        pair = luminance(reconstruction.float()), luminance(images.float())
+        return ssim(*pair, data_range=1.0, size_average=False, win=window)
 
 
 def feature_loss(reconstruction: Tensor, images: Tensor) -> Tensor:

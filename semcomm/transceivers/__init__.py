@@ -2,7 +2,7 @@
 
 from semcomm.transceivers.adaptation import Adaptive
 from semcomm.transceivers.base import Info, Link, Reception, Signal, Transceiver
-from semcomm.transceivers.bounds import AtCapacity, RandomBits
+from semcomm.transceivers.bounds import AtCapacity
 from semcomm.transceivers.distortions import (
     ColourFilter,
     Distortion,
@@ -23,6 +23,7 @@ from semcomm.transceivers.generative import (
     UnCLIP,
 )
 from semcomm.transceivers.learned import LSCI, DeepJSCC
+from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.separate import Separate
 
 __all__ = [

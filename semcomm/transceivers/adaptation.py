@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from math import isfinite, isnan, log2, log10
 from pathlib import Path
 
@@ -15,6 +14,10 @@ from semcomm.errors import ConfigurationError
 from semcomm.parsing import parse_json
 
 Mode = tuple[ChannelCode, QAM]
+
+
+SHIPPED = Path(__file__).with_name("thresholds.json")
+"""The thresholds that come with semcomm, for `LDPC5G`."""
 
 
 class Adaptive(Component):
@@ -48,7 +51,7 @@ class Adaptive(Component):
         self.constellations = [QAM(name) for name in constellations]
         self.rates = rates
         self.target_image_error_rate = target_image_error_rate
-        self.thresholds = thresholds
+        self.thresholds = Path(thresholds) if thresholds else SHIPPED
 
     def modes(self, code: ChannelCode) -> list[Mode]:
         """Return every (code, constellation) to choose from."""
@@ -133,13 +136,20 @@ class Thresholds:
         return sorted(found, key=lambda row: row["payload_bits"])
 
 
-@lru_cache
-def load_thresholds(path: str | None) -> Thresholds:
-    """Read a file of thresholds, or those that come with semcomm."""
-    if path is None:
-        return Thresholds(parse_json(files("semcomm.transceivers").joinpath("thresholds.json").read_text()), "semcomm")
+def load_thresholds(path: Path | None = None) -> Thresholds:
+    """Read a file of thresholds, again when it has changed; those that come with semcomm if none is named."""
+    path = path or SHIPPED
     try:
-        return Thresholds(parse_json(Path(path).read_text()), path)
+        stat = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
+    return _read_thresholds(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_thresholds(path: Path, *stamp: int) -> Thresholds:
+    try:
+        return Thresholds(parse_json(path.read_text()), str(path))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
 

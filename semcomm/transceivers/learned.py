@@ -23,7 +23,7 @@ SIZE_BITS = 32
 
 
 @dataclass(frozen=True)
-class Control:
+class LearnedControl:
     """What the receiver is told of one image, in `side_bits`: its size, its plan of layers and their gains."""
 
     height: int
@@ -80,7 +80,7 @@ class _Learned(UsesWeights, Transceiver):
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
         control = [
-            Control(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            LearnedControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
             for layers, these in zip(plan, gains)
         ]
         ledger = Ledger.of(
@@ -93,7 +93,7 @@ class _Learned(UsesWeights, Transceiver):
         return Signal(ledger, symbols, control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[LearnedControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ LENGTH_BITS, SIZE_BITS, COLOUR_BITS = 32, 32, 24
 
 
 @dataclass(frozen=True)
-class Control:
+class SeparateControl:
     """What the receiver is told of one image, in `side_bits`: length, size, fill colour and, if adaptive, the mode."""
 
     payload_bytes: int
@@ -92,6 +92,10 @@ class Separate(Transceiver):
         self.damage = damage
         self.fill = fill
 
+    def resolved(self) -> dict[str, Any]:
+        """Return what became of each argument; of `constellation`, the adaptation where there is one."""
+        return {**super().resolved(), "constellation": self.adaptive or self.constellation}
+
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
         """Turn `images` [B, 3, H, W] into symbols, or into bits where there is no constellation."""
         sent, control, source_bits = [], [], []
@@ -114,7 +118,7 @@ class Separate(Transceiver):
         )
         return Signal(ledger, **{"symbols" if symbols else "bits": sent}, control=control)
 
-    def _send_one(self, image: Tensor, snr_db: float) -> tuple[Tensor, Control]:
+    def _send_one(self, image: Tensor, snr_db: float) -> tuple[Tensor, SeparateControl]:
         height, width = image.shape[1:]
         code, constellation = self.code, self.constellation
         if self.adaptive:
@@ -128,7 +132,7 @@ class Separate(Transceiver):
             payload_bits = 8 * len(payload)
             coded_bits = code.coded_bits(payload_bits, constellation.bits_per_symbol if constellation else 1)
         mean = image.mean((1, 2)) if self.fill == "mean" else torch.full((3,), 0.5)
-        control = Control(len(payload), height, width, quantise(mean), payload_bits, code, constellation)
+        control = SeparateControl(len(payload), height, width, quantise(mean), payload_bits, code, constellation)
         bits = torch.zeros(payload_bits, dtype=torch.uint8)
         bits[: 8 * len(payload)] = torch.from_numpy(np.unpackbits(np.frombuffer(payload, dtype=np.uint8)))
         per_symbol = constellation.bits_per_symbol if constellation else 1
@@ -148,7 +152,7 @@ class Separate(Transceiver):
             return 0, 0
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[SeparateControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Demodulate, decode and show what can be shown of each image [B, 3, H, W]."""
         symbols = output.noise_variance is not None and control[0].constellation is not None
@@ -161,7 +165,7 @@ class Separate(Transceiver):
             columns.append(column)
         return torch.stack(images), {name: [column[name] for column in columns] for name in columns[0]}
 
-    def _receive_one(self, llr: Tensor, told: Control) -> tuple[Tensor, dict]:
+    def _receive_one(self, llr: Tensor, told: SeparateControl) -> tuple[Tensor, dict]:
         per_symbol = told.constellation.bits_per_symbol if told.constellation else 1
         decoded = None
         image = None
@@ -181,7 +185,7 @@ class Separate(Transceiver):
             },
         )
 
-    def _decoded(self, decoded: Decoded, told: Control) -> Tensor | None:
+    def _decoded(self, decoded: Decoded, told: SeparateControl) -> Tensor | None:
         """Return the image in the bits, as far as the `damage` policy and the codec go; None for nothing."""
         usable = decoded.intact_bits()
         if usable < len(decoded.bits):

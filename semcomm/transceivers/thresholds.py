@@ -11,9 +11,9 @@ from semcomm.channels import AWGN
 from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.qam import QAM
 from semcomm.component import class_path
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.seeds import Seed
-from semcomm.transceivers.bounds import RandomBits
+from semcomm.transceivers.random_bits import RandomBits
 
 BLOCK_ERROR_RATES = (0.1, 0.01, 0.001)
 STEP_DB = 0.1

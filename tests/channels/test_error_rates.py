@@ -81,4 +81,4 @@ def test_binary_symmetric(crossover):
     rate, bits = measured(None, BinarySymmetric(crossover))
     if crossover > 0.5:  # known to flip, so the decisions flip back
         crossover = 1 - crossover
-    assert abs(rate - crossover) < 4 * sqrt(max(crossover, 1e-12) / bits) or crossover == 0.5
+    assert abs(rate - crossover) <= 4 * sqrt(crossover * (1 - crossover) / bits)

@@ -23,10 +23,10 @@ def bits_of(*values, pack=">d"):
 
 
 def test_the_papers_latent_takes_131072_bytes(latent):
-    bits, told = FloatLatent().encode(latent)
+    bits, side = FloatLatent().encode(latent)
     assert bits.numel() == 8 * 131_072 == FloatLatent().bits(SHAPE)
     assert bits.dtype == torch.uint8
-    assert told is None
+    assert side is None
 
 
 @pytest.mark.parametrize(("format", "pack"), {"float64": ">d", "float32": ">f", "float16": ">e"}.items())
@@ -92,25 +92,25 @@ def test_random_bits_make_a_bounded_latent(format, repair):
 @pytest.mark.parametrize("bits", range(4, 9))
 def test_quantisation_errs_by_half_a_level(latent, bits):
     codec = QuantisedLatent(bits)
-    sent, told = codec.encode(latent)
+    sent, side = codec.encode(latent)
     assert len(sent) == bits * 16_384 == codec.bits(SHAPE)
-    found = codec.decode(sent, SHAPE, told, generator()).latent
+    found = codec.decode(sent, SHAPE, side, generator()).latent
     step = (latent.max() - latent.min()) / (2**bits - 1)
     assert (found - latent).abs().max() <= step / 2 * 1.001
     assert found.amin() == latent.amin() and found.amax().item() == pytest.approx(latent.amax().item(), rel=1e-6)
 
 
 def test_levels_are_natural_binary():
-    sent, told = QuantisedLatent(4).encode(torch.tensor([0.0, 15.0, 6.0]))
+    sent, side = QuantisedLatent(4).encode(torch.tensor([0.0, 15.0, 6.0]))
     assert sent.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0]
-    assert told == (0, 15)
+    assert side == (0, 15)
 
 
 @pytest.mark.parametrize("latent", [torch.zeros(3), torch.full((3,), float("nan")), torch.zeros(0)])
 def test_a_flat_latent_is_no_division_by_nothing(latent):
     codec = QuantisedLatent(8)
-    sent, told = codec.encode(latent)
-    assert torch.equal(codec.decode(sent, latent.shape, told, generator()).latent, torch.zeros(len(latent)))
+    sent, side = codec.encode(latent)
+    assert torch.equal(codec.decode(sent, latent.shape, side, generator()).latent, torch.zeros(len(latent)))
 
 
 @pytest.mark.parametrize(

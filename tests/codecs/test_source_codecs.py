@@ -39,10 +39,8 @@ def psnr(image, other):
 
 @pytest.fixture(autouse=True)
 def fresh_memo():
-    before = memo.current()
-    memo.use(memo.Memo())
-    yield
-    memo.use(before)
+    with memo.using(memo.Memo()):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +138,7 @@ def test_an_image_is_coded_once_for_each_budget(codec, photograph, monkeypatch):
     codec.encode(photograph, 3000)
     codec.encode(1 - photograph, 2000)
     assert len(calls) == 3
-    memo.use(memo.Memo())
+    memo.current().clear()
     assert codec.encode(photograph, 2000) == first  # the same stream on every run
 
 

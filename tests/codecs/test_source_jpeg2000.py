@@ -28,10 +28,8 @@ def psnr(image, other):
 
 @pytest.fixture(autouse=True)
 def fresh_memo():
-    before = memo.current()
-    memo.use(memo.Memo())
-    yield
-    memo.use(before)
+    with memo.using(memo.Memo()):
+        yield
 
 
 @pytest.fixture(scope="module")

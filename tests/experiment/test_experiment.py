@@ -122,7 +122,11 @@ def test_mistakes_are_one_clear_line(changes, message):
 def test_unreadable_files(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1")
     (tmp_path / "list.yaml").write_text("- 1")
-    for name, reason in {"none.yaml": "no such file", "bad.yaml": "as YAML", "list.yaml": "is no experiment"}.items():
+    for name, reason in {
+        "none.yaml": "no such file",
+        "bad.yaml": "as YAML",
+        "list.yaml": "expected keys",
+    }.items():
         with pytest.raises(ConfigurationError, match=rf"{name}: .*{reason}"):
             load(tmp_path / name)
 

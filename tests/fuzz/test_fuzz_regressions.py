@@ -23,10 +23,9 @@ from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.encoder import Encoder
 from semcomm.models.files import read_tensors, tensors_in
 from semcomm.models.relation_head import RelationHead
-from semcomm.models.sam_checkpoint import load_sam
 from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training import checkpoints
-from semcomm.training.configuration import build, read_file
+from semcomm.training.configuration import build, read
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
 from semcomm.transceivers.adaptation import load_thresholds
@@ -107,20 +106,19 @@ def test_json_that_is_nested_too_deeply():
 
 @pytest.mark.parametrize("path", ["..x.y", "a..b", "x\0.y", "."])
 def test_class_paths_of_tasks(path):
-    with pytest.raises(ConfigurationError, match="class_path"):
+    with pytest.raises(ConfigurationError, match="training: task: "):
         build({"task": {"class_path": path}})
 
 
 def test_training_files_and_assignments(tmp_path):
-    (tmp_path / "it.json").write_text("[" * 200_000)
-    (tmp_path / "it.yaml").write_text("steps: 2001-99-99")
-    for name in ("it.json", "it.yaml"):
-        with pytest.raises(ConfigurationError, match="is no valid"):
-            read_file(tmp_path / name)
+    for text in ("[" * 200_000, "steps: 2001-99-99"):
+        (tmp_path / "it.yaml").write_text(text)
+        with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
+            read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
     task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
-    with pytest.raises(ConfigurationError, match="clip: expected float"):
+    with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 
 
@@ -162,23 +160,6 @@ def test_networks_whose_empty_tensors_claim_terabytes(tmp_path):
     }
     with pytest.raises(ModelError, match="ask for 9,000,000,000,000 numbers, and it holds 0"):
         RelationHead.load(safetensors(tmp_path / "head.safetensors", head))
-    sam = {
-        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": empty(2),
-        "image_encoder.pos_embed": {"dtype": "F32", "shape": [0, 64, 64, wide], "data_offsets": [0, 0]},
-        "image_encoder.patch_embed.proj.weight": {"dtype": "F32", "shape": [0, 3, 16, 16], "data_offsets": [0, 0]},
-        "image_encoder.blocks.0.attn.rel_pos_h": {"dtype": "F32", "shape": [127, 64, 0], "data_offsets": [0, 0]},
-        "image_encoder.blocks.0.mlp.lin1.weight": empty(wide),
-        "image_encoder.neck.0.weight": empty(wide),
-        "prompt_encoder.mask_downscaling.3.weight": empty(4),
-        "mask_decoder.transformer.final_attn_token_to_image.q_proj.weight": empty(wide),
-        "mask_decoder.transformer.layers.0.mlp.lin1.weight": empty(wide),
-        "mask_decoder.mask_tokens.weight": empty(4),
-        "mask_decoder.iou_prediction_head.layers.0.weight": empty(wide),
-        "mask_decoder.iou_prediction_head.layers.1.weight": empty(wide),
-    }
-    pytest.importorskip("transformers")
-    with pytest.raises(ModelError, match="numbers, and it holds 0"):
-        load_sam(safetensors(tmp_path / "sam.safetensors", sam))
 
 
 @pytest.mark.parametrize("change", [{"hidden_size": 20_000}, {"num_hidden_layers": 10**7}, {"hidden_act": "evil"}])
@@ -199,7 +180,7 @@ def test_a_model_folder_whose_configuration_claims_more_than_it_holds(tmp_path, 
 
 def test_safetensors_of_no_shape(tmp_path):
     header = {"a": {"dtype": "F32", "shape": [-1, "x"], "data_offsets": [0, 4]}}
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="no whole safetensors file"):
         tensors_in(safetensors(tmp_path / "it.safetensors", header, bytes(4)))
     header = {"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}
     with pytest.raises(ModelError, match="no whole safetensors file"):

@@ -14,6 +14,7 @@ from semcomm.jscc import checks, loading
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.loading import hash_of, load_codec, path_of, shipped, slice_bits
 from semcomm.models import encoder
+from semcomm.models.files import read_weights
 
 SNR = torch.tensor([10.0])
 
@@ -25,7 +26,7 @@ def file(tmp_path):
 
 def altered(path, change):
     """Change a codec's tensors and card, in place."""
-    tensors, card = load_file(path), json.loads(encoder.metadata(path.read_bytes())["card"])
+    tensors, card = load_file(path), read_weights(path, "codec").card
     change(tensors, card)
     save_file(tensors, path, {"card": json.dumps(card)})
     return path
@@ -127,7 +128,7 @@ def test_weights_of_another_kind(file, tmp_path):
             load_codec(file, held=held)
     (tmp_path / "folder.safetensors").mkdir()
     (tmp_path / "folder.safetensors" / "inner.safetensors").mkdir()
-    with pytest.raises(ModelError, match=r"inner\.safetensors: cannot be read \(Is a directory\)"):
+    with pytest.raises(ModelError, match=r"inner\.safetensors: .*cannot be read \(Is a directory\)"):
         load_codec(tmp_path / "folder.safetensors")
 
 

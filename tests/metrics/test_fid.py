@@ -1,7 +1,8 @@
+import inception_golden
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from semcomm.errors import ConfigurationError, MetricError, ModelError
@@ -68,78 +69,28 @@ def test_the_order_and_the_scale_of_numbers_do_not_matter():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random weights in the layout of pytorch-fid, with running statistics that are not 0 and 1."""
-    torch.manual_seed(0)
-    found = InceptionV3().state_dict()
-    for name, tensor in found.items():
-        if name.endswith("conv.weight"):
-            torch.nn.init.kaiming_normal_(tensor)
-        elif name.endswith(("bn.weight", "running_var")):
-            tensor.uniform_(0.8, 1.25)
-        elif name.endswith(("bn.bias", "running_mean")):
-            tensor.uniform_(-0.1, 0.1)
-    found |= {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    """Test weights in the layout of pytorch-fid."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in InceptionV3().state_dict().items()}
+    found = inception_golden.weights(shapes | {"fc.weight": (1008, 2048), "fc.bias": (1008,)})
     path = tmp_path_factory.mktemp("fid") / "inception.safetensors"
     save_file(found, path)
     return path, found
 
 
-def inception_by_names(state, images):
-    """The network written out again as a list of names, from the tensors alone: their shapes tell the kernels."""
-
-    def conv(x, name, stride=1):
-        kernel = state[f"{name}.conv.weight"]
-        same = not (stride == 2 or name in ("Conv2d_2a_3x3", "Conv2d_4a_3x3"))
-        x = F.conv2d(x, kernel, None, stride, [k // 2 for k in kernel.shape[2:]] if same else 0)
-        moments = [state[f"{name}.bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
-        return F.relu(F.batch_norm(x, *moments, training=False, eps=1e-3))
-
-    def row(x, block, *names, last_stride=1):
-        for name in names:
-            x = conv(x, f"{block}.{name}", last_stride if name == names[-1] else 1)
-        return x
-
-    def numbered(name, count):
-        return [f"{name}_{n}" for n in range(1, count + 1)]
-
-    def mean(x):
-        counts = F.conv2d(torch.ones_like(x[:, :1]), torch.ones(1, 1, 3, 3), padding=1)
-        return F.avg_pool2d(x, 3, 1, 1) * 9 / counts
-
-    x = 2 * F.interpolate(images, size=(299, 299), mode="bilinear", align_corners=False) - 1
-    x = conv(conv(conv(x, "Conv2d_1a_3x3", 2), "Conv2d_2a_3x3"), "Conv2d_2b_3x3")
-    x = F.max_pool2d(x, 3, 2)
-    x = F.max_pool2d(conv(conv(x, "Conv2d_3b_1x1"), "Conv2d_4a_3x3"), 3, 2)
-    for b in ("Mixed_5b", "Mixed_5c", "Mixed_5d"):
-        deep = row(x, b, *numbered("branch3x3dbl", 3))
-        wide = row(x, b, *numbered("branch5x5", 2))
-        x = torch.cat([row(x, b, "branch1x1"), wide, deep, row(mean(x), b, "branch_pool")], 1)
-    b = "Mixed_6a"
-    deep = row(x, b, *numbered("branch3x3dbl", 3), last_stride=2)
-    x = torch.cat([row(x, b, "branch3x3", last_stride=2), deep, F.max_pool2d(x, 3, 2)], 1)
-    for b in ("Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"):
-        once, twice = row(x, b, *numbered("branch7x7", 3)), row(x, b, *numbered("branch7x7dbl", 5))
-        x = torch.cat([row(x, b, "branch1x1"), once, twice, row(mean(x), b, "branch_pool")], 1)
-    b = "Mixed_7a"
-    narrow, wide = (row(x, b, *numbered(*n), last_stride=2) for n in (("branch3x3", 2), ("branch7x7x3", 4)))
-    x = torch.cat([narrow, wide, F.max_pool2d(x, 3, 2)], 1)
-    for b in ("Mixed_7b", "Mixed_7c"):
-        once, twice = row(x, b, "branch3x3_1"), row(x, b, *numbered("branch3x3dbl", 2))
-        forks = [row(once, b, "branch3x3_2a"), row(once, b, "branch3x3_2b")]
-        forks += [row(twice, b, "branch3x3dbl_3a"), row(twice, b, "branch3x3dbl_3b")]
-        pooled = mean(x) if b == "Mixed_7b" else F.max_pool2d(x, 3, 1, 1)
-        x = torch.cat([row(x, b, "branch1x1"), *forks, row(pooled, b, "branch_pool")], 1)
-    return x.flatten(2).mean(2)
-
-
-def test_features_agree_with_the_network_written_out_again(weights, photograph):
-    path, state = weights
-    images = torch.stack([photograph, 1 - photograph])[..., :60, :90]
-    found = FID(str(path)).features(images)
-    expected = inception_by_names(state, images)
+def test_features_are_those_of_torch_fidelity(weights):
+    """It takes pixels to (p - 128) / 128, pytorch-fid to 2p/255 - 1: p/256 here makes the two the same."""
+    expected = load_file(inception_golden.GOLDEN)["features"]
+    found = FID(str(weights[0])).features(inception_golden.pixels() / 256)
     assert found.shape == (2, 2048)
-    assert expected.std() > 1e-3
+    assert (expected[0] - expected[1]).abs().max() > 0.1
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max())
+
+
+def test_images_of_any_size_are_resized_and_scaled_first(weights, photograph):
+    """Bilinear to 299x299 without antialiasing, as pytorch-fid does it."""
+    metric, image = FID(str(weights[0])), photograph[None, :, :60, :90]
+    resized = F.interpolate(image, size=(299, 299), mode="bilinear", align_corners=False)
+    assert torch.allclose(metric.features(image), metric.features(resized), rtol=1e-4)
 
 
 def test_the_network_has_the_published_number_of_parameters():

@@ -103,7 +103,7 @@ def test_damage_in_a_component_is_found(pipeline):
     with pytest.raises(ModelError, match=f"1 have another shape .{name} is .3., not"):
         check(pipeline)
     unet.write_bytes(unet.read_bytes()[:-2])
-    with pytest.raises(ModelError, match=r"has .* bytes"):
+    with pytest.raises(ModelError, match=r"no whole safetensors file"):
         check(pipeline)
     unet.unlink()
     with pytest.raises(ModelError, match="unet: has no weights"):

@@ -104,14 +104,14 @@ def test_captions_are_those_of_transformers_and_written_once(tmp_path, images, m
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
     folder = tiny_models.blip(tmp_path / "blip")
-    monkeypatch.setattr(memo, "_current", memo.Memo(tmp_path / "memo"))
-    captions = Captioner(str(folder)).captions(images)
+    with memo.using(memo.Memo(tmp_path / "memo")):
+        captions = Captioner(str(folder)).captions(images)
     model = BlipForConditionalGeneration.from_pretrained(folder).eval()
     processor, tokenizer = BlipImageProcessorPil.from_pretrained(folder), BertTokenizer.from_pretrained(folder)
     for image, caption in zip(images, captions):
         pixels = processor(Image.fromarray(to_bytes(image)), return_tensors="pt")
         tokens = model.generate(**pixels, max_new_tokens=30, num_beams=1, do_sample=False)
         assert caption == tokenizer.decode(tokens[0], skip_special_tokens=True).strip()
-    monkeypatch.setattr(memo, "_current", memo.Memo(tmp_path / "memo"))
     monkeypatch.setattr(Captioner, "_write", None)
-    assert Captioner(str(folder)).captions(images.flip(0)) == captions[::-1]
+    with memo.using(memo.Memo(tmp_path / "memo")):
+        assert Captioner(str(folder)).captions(images.flip(0)) == captions[::-1]

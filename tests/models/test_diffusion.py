@@ -66,7 +66,7 @@ def test_a_component_that_the_index_does_not_name(folder):
         ("unet/config.json", "{", "is damaged; fetch"),
         ("unet/config.json", '{"_class_name": "UNet2DModel"}', "holds a UNet2DModel, but the pipeline asks for"),
         ("scheduler/scheduler_config.json", "{", "no usable PNDMScheduler"),
-        ("unet/diffusion_pytorch_model.safetensors", "", "cut short at 0 bytes"),
+        ("unet/diffusion_pytorch_model.safetensors", "", "its 0 bytes are no whole"),
         ("text_encoder/config.json", '{"model_type": "bert"}', "'bert' by its config.json; CLIPTextModel needs"),
     ],
 )

@@ -29,29 +29,19 @@ def test_golden_logits_and_loss(head):
     )
 
 
-def test_the_encoder_is_that_of_bert(head):
-    from transformers import BertConfig, BertModel
-
-    config = BertConfig(
-        vocab_size=100,
-        hidden_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=96,
-        max_position_embeddings=64,
-    )
-    bert = BertModel(config).eval()
-    bert.load_state_dict({k.removeprefix("model."): v for k, v in STATE.items() if k.startswith("model.")})
-    tokens = torch.randn(2, 5, 48, generator=torch.Generator().manual_seed(0))
-    present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+def test_padding_changes_nothing(head):
+    """Three images of 9, 5 and 1 masks, alone and side by side."""
+    images = [GOLDEN["input"], GOLDEN["input"][:, :5], GOLDEN["input"][:, 8:]]
+    padded = torch.zeros(3, 9, 32)
+    present = torch.zeros(3, 9, dtype=torch.bool)
+    for row, image in enumerate(images):
+        padded[row, : image.shape[1]], present[row, : image.shape[1]] = image[0], True
     with torch.no_grad():
-        expected = bert(
-            inputs_embeds=tokens, attention_mask=present.long(), position_ids=torch.ones(1, 5, dtype=torch.long)
-        ).last_hidden_state
-        found = head.model["embeddings"](tokens)
-        for layer in head.model["encoder"]["layer"]:
-            found = layer(found, present[:, None, None])
-    torch.testing.assert_close(found[present], expected[present], rtol=0, atol=1e-5)
+        found = head(padded, present)
+        for row, image in enumerate(images):
+            n = image.shape[1]
+            torch.testing.assert_close(found[row, :, :n, :n], head(image)[0], rtol=0, atol=1e-5)
+            assert (found[row, :, n:] == -9999).all() and (found[row, :, :, n:] == -9999).all()
 
 
 def test_a_start_from_bert(head):

@@ -67,7 +67,7 @@ def test_one_row_per_transceiver_point_image_and_realisation(reference):
 
 def test_every_number_can_be_recomputed_alone(reference):
     from semcomm import AWGN, PSNR, seeds_of
-    from semcomm.experiment.configuration import build
+    from semcomm.configuration import build
     from semcomm.transceivers import Link
 
     row = reference.table.iloc[17]

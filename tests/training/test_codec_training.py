@@ -1,8 +1,6 @@
 """Codecs learn, go on after whatever stopped them as if nothing had, and say what is wrong with a training."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -332,41 +330,3 @@ def test_folders_and_lists_by_their_shares_and_small_images(photo_folder, tmp_pa
     assert not len(task.validation)
     assert task.validate(task.build()) == {}
     assert task.describe(task.build())["authors"] == ["A. Painter"]
-
-
-BARE = """
-import json, sys
-from importlib.machinery import PathFinder
-class Bare(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in {blocked} else super().find_spec(name, path, target)
-sys.meta_path = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
-import torch
-from semcomm.training.configuration import build
-task, _ = build(json.loads(sys.argv[1]))
-task.prepare()
-torch.manual_seed(1)
-module = task.build()
-generator = torch.Generator().manual_seed(2)
-loss = task.losses(module, task.batch(2, 0.0, generator), generator)["loss"]
-loss.backward()
-print(json.dumps([loss.item(), task.validate(module), task.describe(module)["checks"]]))
-"""
-BLOCKED = [
-    *("yaml", "jsonargparse", "docstring_parser", "numba", "rich", "scipy", "pandas", "pyarrow", "skimage", "sionna"),
-    *("matplotlib", "plotly", "filelock", "imagecodecs", "pillow_heif", "pytorch_msssim", "transformers"),
-    *("diffusers", "accelerate", "tensorboard", "torchmetrics"),
-]
-
-
-def test_it_needs_only_torch_numpy_pillow_and_safetensors(photo_folder):
-    arguments = {"folders": [str(photo_folder)], "val_fraction": 0.1, "crop": 32, **TINY}
-    task = {"task": {"class_path": "semcomm.training.tasks.LSCITraining", "init_args": arguments}}
-    command = [sys.executable, "-c", BARE.replace("{blocked}", repr(BLOCKED)), json.dumps(task)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    loss, scores, figures = json.loads(done.stdout)
-    assert 0 < loss < 20
-    assert len(scores) == 3
-    assert figures == {}  # no photographs without scikit-image

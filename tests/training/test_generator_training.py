@@ -11,9 +11,10 @@ from semcomm.models.encoder import load_encoder
 from semcomm.models.generator import Generator
 from semcomm.models.generator.files import read_autoencoder, read_denoiser
 from semcomm.training import Settings, train
+from semcomm.training.losses import luma_ssim
 from semcomm.training.tasks.autoencoding import Autoencoding, feature_distance
 from semcomm.training.tasks.denoising import LatentDenoising, class_means
-from semcomm.training.tasks.generator_checks import similarity, worth
+from semcomm.training.tasks.generator_checks import worth
 
 SETTINGS = {"batch": 8, "learning_rate": 2e-3, "warmup_steps": 4, "ema": 0.9, "precision": "fp32", "device": "cpu"}
 NETWORK = {"width": 16, "inner": 16, "inner_depth": 2, "condition": 16}
@@ -120,15 +121,15 @@ def test_start_from_shipped_files(trained, shapes, tmp_path):
             train(task, settings(**one, start_from=str(trained[0])), tmp_path / "c")
 
 
-def test_similarity_is_ssim_of_flat_windows():
+def test_the_ssim_of_the_luma_is_that_of_flat_windows():
     from skimage.metrics import structural_similarity
 
     a = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
     b = (a + 0.2 * torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
     grey = [(x[0] * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0).numpy() for x in (a, b)]
     theirs = structural_similarity(*grey, win_size=7, data_range=1.0, use_sample_covariance=False)
-    assert similarity(a, b).mean().item() == pytest.approx(theirs, abs=1e-4)
-    assert similarity(a, a).mean().item() == pytest.approx(1)
+    assert luma_ssim(a, b).mean().item() == pytest.approx(theirs, abs=1e-4)
+    assert luma_ssim(a, a).mean().item() == pytest.approx(1)
 
 
 def test_features_of_a_image_are_at_no_distance_from_themselves():

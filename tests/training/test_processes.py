@@ -28,7 +28,7 @@ def launch(folder, processes=2, **options):
     file = folder / "curve.json"
     file.write_text(json.dumps({"task": {"class_path": "fits_curves.Curve"}, **OPTIONS, **options}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += ["-m", "semcomm.training", str(file), "--out", str(folder / "run")]
+    command += ["-m", "semcomm", "train", str(file), "--out", str(folder / "run")]
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         command,
@@ -44,7 +44,7 @@ def test_two_processes_train_as_one_with_both_shares(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("weights:") == 1
     card = (tmp_path / "run/curve.md").read_text()
-    assert "`torchrun --nproc_per_node 2 -m semcomm.training curve.json --out DIR`" in card
+    assert "`torchrun --nproc_per_node 2 -m semcomm train curve.json --out DIR`" in card
     assert last(tmp_path / "run").stem == f"checkpoint-{STEPS:08d}"
     together = load_file(tmp_path / "run/curve.safetensors")
     alone = load_file(train(Curve(both=True), Settings(**OPTIONS), tmp_path / "alone"))

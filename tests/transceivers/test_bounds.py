@@ -4,16 +4,27 @@ import pytest
 import torch
 
 from semcomm import AWGN, JPEG2000, LDPC5G, AtCapacity, Noiseless, RandomBits, Rayleigh, Separate, seeds_of
+from semcomm.codecs.base import SourceCodec
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
 
 
-def test_rate_at_capacity_is_shannons(photograph):
-    images = photograph[None]
-    link = AtCapacity(JPEG2000(), channel_uses_per_pixel=0.25)
-    ledger = link.transmit(images, AWGN(10), seeds_of(images)).ledger
-    assert ledger.channel_uses.item() == int(0.25 * ledger.pixels.item())
-    assert 0.97 * log2(11) * 0.25 < ledger.bpp.item() <= log2(11) * 0.25
+class Spendthrift(SourceCodec):
+    """Uses every byte that it may."""
+
+    def encode(self, image, max_bytes):
+        return bytes(max_bytes)
+
+    def decode(self, payload):
+        return torch.zeros(3, 50, 70)
+
+
+@pytest.mark.parametrize("snr_db", [-5, 0, 10, 23.7])
+def test_rate_at_capacity_is_shannons_to_the_byte(snr_db):
+    images = torch.zeros(1, 3, 50, 70)
+    ledger = AtCapacity(Spendthrift(), 0.25).transmit(images, AWGN(snr_db), seeds_of(images)).ledger
+    assert ledger.channel_uses.item() == 875
+    assert ledger.source_bits.item() == 8 * int(875 * log2(1 + 10 ** (snr_db / 10)) // 8)
 
 
 def test_no_link_beats_its_bound(photograph):

@@ -14,7 +14,7 @@ from typing import Any
 
 from semcomm.analysis.report.contents import contents_of
 from semcomm.analysis.report.gallery import album_of
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.runs.results import Results
 
 SCRIPTS = ("page.js", "curves.js", "gallery.js", "table.js", "start.js")

@@ -50,7 +50,7 @@ def decode_blocks(
 
     Returns:
         Information bits, `uint8` [C, filler_start], and `bool` [C], whether all of them were decided one way or the
-        other: a bit of which nothing was heard reads as 0, and a block of nothing but zeros would pass a CRC.
+        other: an erased bit reads as 0, and a block of nothing but zeros would pass a CRC.
     """
     blocks = len(block_start) - 1
     bits = np.empty((blocks, buffer.filler_start), np.uint8)

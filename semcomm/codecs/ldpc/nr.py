@@ -96,7 +96,7 @@ class LDPC5G(ChannelCode):
         return torch.from_numpy(sent)
 
     def decode(self, llr: Tensor, payload_bits: int, bits_per_symbol: int) -> Decoded:
-        """Decode `llr`, `float32` [coded_bits]; infinite ones are clipped, NaN counts as nothing heard.
+        """Decode `llr`, `float32` [coded_bits]; infinite ones are clipped, NaN counts as an erasure.
 
         A block is ok when its CRC holds and none of its bits was left undecided. If the CRCs of all of several blocks
         hold, and that of the transport block does not, none is ok.

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Schedule(NamedTuple):
-    """What the decoder needs to know of a parity-check matrix of Z x Z circulants ("edges"), row after row.
+    """A parity-check matrix as the decoder needs it, of Z x Z circulants ("edges"), row after row.
 
     While decoding, each column is kept rotated as its last edge left it, so that an edge reads and writes runs of
     contiguous elements: it reads Z of them from `read_from` on, in a buffer where the first elements are repeated
@@ -34,8 +34,8 @@ class Schedule(NamedTuple):
 def schedule(circulants: np.ndarray, lifting_size: int, columns: int, unknown_columns: int = 0) -> Schedule:
     """Return the decoder's view of a parity-check matrix.
 
-    Rows that meet at most one unknown (punctured) column come first, as only they can tell anything in the first
-    iteration, and short rows before long ones, as they tell more: about 5 % fewer iterations than in natural order.
+    Rows that meet at most one unknown (punctured) column come first, as only they can change anything in the first
+    iteration, and short rows before long ones, as they say more: about 5 % fewer iterations than in natural order.
 
     Args:
         circulants: `int64` [edges, 3] of row, column, shift: check z of a row meets bit (z + shift) mod Z of a column.

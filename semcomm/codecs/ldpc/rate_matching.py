@@ -47,7 +47,7 @@ def match(word, buffer, sent):
 def recover(llr, buffer, largest, word_llr):
     """Add the LLRs [E] of one block up in `word_llr` [end or more], zero where nothing was sent.
 
-    An LLR that is not a number counts as nothing heard, one beyond +-`largest` as +-`largest`.
+    An LLR that is not a number counts as an erasure, one beyond +-`largest` as +-`largest`.
     """
     word_llr[:] = 0.0
     position = buffer.start
@@ -57,9 +57,9 @@ def recover(llr, buffer, largest, word_llr):
         done = 0
         while done < symbols:
             count = min(symbols - done, _run_length(position, buffer))
-            heard, target = source[done : done + count], word_llr[position : position + count]
+            received, target = source[done : done + count], word_llr[position : position + count]
             for i in range(count):
-                value = heard[i]
+                value = received[i]
                 value = value if value == value else np.float32(0.0)
                 target[i] += min(max(value, -largest), largest)
             done += count

@@ -20,7 +20,7 @@ class RegularLDPC(ChannelCode):
 
     The parity-check matrix is d_v bands of n / d_c rows, the first with d_c consecutive ones in each row, the others
     the same with its columns shuffled, as the package pyldpc makes it. Information bits stand first in a word, then
-    parity bits. The code itself cannot tell a wrong word from a right one, so each word carries a CRC24A. What does
+    parity bits. The code itself does not detect a wrong word, so each word carries a CRC24A. What does
     not fill a whole word, of the payload or of the coded bits, is filled with zeros.
 
     Args:
@@ -78,7 +78,7 @@ class RegularLDPC(ChannelCode):
         return sent
 
     def decode(self, llr: Tensor, payload_bits: int, bits_per_symbol: int) -> Decoded:
-        """Decode `llr`, `float32` [coded_bits]; infinite ones are clipped, NaN counts as nothing heard.
+        """Decode `llr`, `float32` [coded_bits]; infinite ones are clipped, NaN counts as an erasure.
 
         Raises:
             RateError: when no encoder could have sent `payload_bits` in this many LLRs.

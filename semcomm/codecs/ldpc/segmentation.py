@@ -16,7 +16,7 @@ rates that high for small blocks only, whose punctured bits message passing does
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How one transport block is cut up.
+    """The segmentation of one transport block.
 
     Attributes:
         payload_bits: A, what is to be carried.

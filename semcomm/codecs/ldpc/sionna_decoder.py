@@ -28,9 +28,9 @@ def decode_blocks_with_sionna(
     words = np.empty((len(block_start) - 1, buffer.end), np.float32)
     for word, first, last in zip(words, block_start, block_start[1:], strict=False):
         recover(llr[first:last], buffer, LARGEST_CHANNEL_LLR, word)
-    heard = np.concatenate([words[:, buffer.start : block_bits], words[:, buffer.filler_end :]], axis=1)[:, :used]
+    received = np.concatenate([words[:, buffer.start : block_bits], words[:, buffer.filler_end :]], axis=1)[:, :used]
     decoder = _decoder(block_bits, used, base_graph, iterations)
-    soft = torch.cat([decoder(batch) for batch in torch.from_numpy(heard).split(BATCH)])[:, :block_bits]
+    soft = torch.cat([decoder(batch) for batch in torch.from_numpy(received).split(BATCH)])[:, :block_bits]
     return (soft > 0).to(torch.uint8).numpy(), (soft != 0).all(dim=1).numpy()
 
 

@@ -1,4 +1,4 @@
-"""What is left of a JPEG 2000 codestream (ISO/IEC 15444-1) that was cut short, made into a whole one again.
+"""The rest of a JPEG 2000 codestream (ISO/IEC 15444-1) that was cut short, made into a whole one again.
 
 A stream is a main header, then packets, one for each quality layer, resolution level and component. A packet has a
 header, which says how many bytes each code block gets, and a body, which holds them. `mend` walks through the packet
@@ -27,7 +27,7 @@ _UNKNOWN = 1 << 30
 
 
 class Header(NamedTuple):
-    """What the main header and the tile-part header say.
+    """The content of the main header and the tile-part header.
 
     Attributes:
         width, height: of the image, in pixels.
@@ -214,7 +214,7 @@ class _BitWriter:
 
 
 class _TagTree:
-    """A tag tree (B.10.2): numbers on a grid, each node the least of the four below it, told as rising bounds."""
+    """A tag tree (B.10.2): numbers on a grid, each node the least of the four below it, coded as rising bounds."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.paths: list[list[int]] = []
@@ -284,7 +284,7 @@ class _Band:
 
 
 class _Block(NamedTuple):
-    """What one packet brings to one code block."""
+    """The contribution of one packet to one code block."""
 
     band: int
     index: int
@@ -353,7 +353,7 @@ def _shortened(blocks: list[_Block], body: bytes, before: list[_Band], after: li
         return bytes(1)
     bits = _BitWriter()
     bits.bit(1)
-    for number, (band, told) in enumerate(zip(before, after, strict=True)):
+    for number, (band, known) in enumerate(zip(before, after, strict=True)):
         of_band = {block.index: block for block in kept if block.band == number}
         new = {index: layer for index in of_band if not band.length_bits[index]}
         included = band.included.least(new)
@@ -366,8 +366,8 @@ def _shortened(blocks: list[_Block], body: bytes, before: list[_Band], after: li
             if block is None:
                 continue
             if not length_bits:
-                planes = told.zero_planes.value
-                band.zero_planes.write(bits, index, planes[told.zero_planes.paths[index][-1]] + 1, planes)
+                planes = known.zero_planes.value
+                band.zero_planes.write(bits, index, planes[known.zero_planes.paths[index][-1]] + 1, planes)
             _write_passes(bits, block.passes)
             bits.number((1 << block.increment + 1) - 2, block.increment + 1)
             bits.number(block.length, (length_bits or 3) + block.increment + block.passes.bit_length() - 1)

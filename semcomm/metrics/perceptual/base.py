@@ -1,4 +1,4 @@
-"""What metrics by pretrained networks share."""
+"""The base of metrics by pretrained networks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the shipped encoder measures, under names of its own."""
+"""Metrics by the shipped encoder, under names of their own."""
 
 import torch
 from torch import Tensor

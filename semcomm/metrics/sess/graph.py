@@ -1,4 +1,4 @@
-"""What SeSS compares: scene graphs, and the constants of the comparison."""
+"""Scene graphs as SeSS compares them, and the constants of the comparison."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 
 from semcomm.errors import MetricError
-from semcomm.memo import write_whole
+from semcomm.files import write_whole
 from semcomm.parsing import parse_json
 
 MOST_ITERATIONS = 1000
@@ -123,7 +123,7 @@ class Parameters:
 
     @classmethod
     def authors(cls) -> Self:
-        """What the authors' published code does."""
+        """The constants of the authors' published code."""
         return cls(
             image_weight=0.05,
             position_weight=0.2,

@@ -1,4 +1,4 @@
-"""How much each object means in its image: saliency inside its mask, and the relations it takes part in.
+"""The importance of each object in its image: saliency inside its mask, and the relations it takes part in.
 
 Saliency: X. Hou and L. Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007. Importance: equations 24
 and 25 of the SeSS paper, and what the authors' code adds to them.

@@ -1,7 +1,6 @@
 """SeSS as a metric."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,7 @@ class SeSS(Metric):
     size. Two images without objects have the similarity of the whole images alone.
 
     Args:
-        backend: what finds objects, embeds them and tells relations: `embedded`, `pretrained`, or one of them with
+        backend: what finds objects, embeds them and finds relations: `embedded`, `pretrained`, or one of them with
             arguments of its own. `embedded` needs no download and is for trying and testing; its scores are not those
             of the paper's models. The backend's name is in the column's name.
         parameters: `paper`, `authors`, or a file that `semcomm sess tune` wrote.
@@ -45,13 +44,6 @@ class SeSS(Metric):
         else:
             self.parameters, label = parameters, "own parameters"
         self.name = f"SeSS ({self.backend.name})" if label == "paper" else f"SeSS ({self.backend.name}, {label})"
-
-    def recipe(self) -> dict:
-        """Return the recipe: what the backend and the parameters are, whatever they were named by."""
-        return {
-            **super().recipe(),
-            "init_args": {"backend": self.backend.recipe(), "parameters": asdict(self.parameters)},
-        }
 
     def prepare(self, reference: Tensor) -> list[Scene]:
         """Return the scene of each reference."""

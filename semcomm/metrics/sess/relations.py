@@ -18,7 +18,7 @@ SURE = 20
 THRESHOLD = 0.05
 """The others down to this score."""
 PROMPT = "a photo of something {predicate} something"
-"""What CLIP compares the crop of a pair with."""
+"""The sentence that CLIP compares the crop of a pair with."""
 TEMPERATURE = 100.0
 """CLIP's: what a cosine is multiplied by before the softmax. Its training ends at this value."""
 

@@ -43,7 +43,7 @@ class Rated:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning found.
+    """The result of tuning.
 
     Attributes:
         parameters: the best.
@@ -148,7 +148,7 @@ def tune(
         trials: how many, the first included.
         method: `random` search as in the paper, or optuna's `tpe`.
         seed: of the search.
-        on_trial: told of each trial's error on the triplets that are not held out.
+        on_trial: called with each trial's error on the triplets that are not held out.
 
     Raises:
         ConfigurationError: for too few triplets, scores that are all the same, or no optuna.

@@ -43,8 +43,8 @@ class AutoencoderNetwork(nn.Module):
 
     The encoder is linear and sees one patch at a time, so that what neighbouring patches share stays in the latents:
     that is what a denoiser can mend them by. (An encoder that is trained with the decoder, at a fixed variance of its
-    latents, makes them white, and nothing can be told from their neighbours.) The decoder adds to the inverse of the
-    projection what it infers from the patches around.
+    latents, makes them white, so that none can be predicted from its neighbours.) The decoder adds to the inverse of
+    the projection what it infers from the patches around.
 
     Args:
         width: channels of the decoder at an eighth of the sides; half at a quarter, a quarter at a half.

@@ -86,7 +86,6 @@ class DenoiserNetwork(nn.Module):
             "inner_depth": inner_depth,
             "condition": condition,
         }
-        self.register_buffer("frequencies", 2 ** torch.linspace(0, 6, FREQUENCIES), persistent=False)
         self.level = nn.Sequential(nn.Linear(2 * FREQUENCIES, condition), nn.SiLU(), nn.Linear(condition, condition))
         self.kind = nn.Embedding(classes + 1, condition)
         self.first = nn.Conv2d(CHANNELS, width, 3, padding=1)
@@ -108,7 +107,7 @@ class DenoiserNetwork(nn.Module):
             angles: a in [0, pi/2], [B].
             classes: [B], counted from 1; 0 is none.
         """
-        waves = angles[:, None] * self.frequencies
+        waves = angles[:, None] * 2 ** torch.linspace(0, 6, FREQUENCIES, device=angles.device)
         condition = self.level(torch.cat([waves.sin(), waves.cos()], dim=1)) + self.kind(classes)
         condition = F.silu(condition)
         x = self.first(noisy)

@@ -1,18 +1,12 @@
 """The embedded generator's two files of weights, read and checked."""
 
-import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
-from semcomm.errors import ModelError
-from semcomm.models.encoder import metadata
+from semcomm.models.files import read_weights
 from semcomm.models.generator.autoencoder import AutoencoderNetwork
 from semcomm.models.generator.denoiser import DenoiserNetwork
 
@@ -44,7 +38,8 @@ def read_autoencoder(path: Path = AUTOENCODER) -> Loaded:
     Raises:
         ModelError: when it is missing, damaged or holds something else.
     """
-    return _read(path, AutoencoderNetwork, "autoencoder")
+    weights = read_weights(path, "autoencoder of the embedded generator")
+    return Loaded(weights.network(AutoencoderNetwork), {}, weights.card, weights.hash)
 
 
 def read_denoiser(path: Path = DENOISER) -> Loaded:
@@ -53,24 +48,10 @@ def read_denoiser(path: Path = DENOISER) -> Loaded:
     Raises:
         ModelError: when it is missing, damaged or holds something else.
     """
-    return _read(path, DenoiserNetwork, "denoiser")
-
-
-def _read(path: Path, build: Callable[..., nn.Module], kind: str) -> Loaded:
+    weights = read_weights(path, "denoiser of the embedded generator")
+    network = weights.network(DenoiserNetwork, others=("class_means",))
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"{path}: the embedded generator's {kind} cannot be read ({error.strerror}); it comes with semcomm, so "
-            "install it again, or name a file that `semcomm train` wrote"
-        ) from None
-    try:
-        tensors = {k: v.float() if v.is_floating_point() else v for k, v in load(data).items()}
-        card = json.loads(metadata(data)["card"])
-        network = build(**card["network"])
-        own = network.state_dict().keys()
-        network.load_state_dict({k: v for k, v in tensors.items() if k in own})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: is damaged or holds no {kind} of the embedded generator ({error})") from None
-    others = {k: v for k, v in tensors.items() if k not in own}
-    return Loaded(network.eval().requires_grad_(False), others, card, hashlib.sha256(data).hexdigest())
+        others = {"class_means": weights.tensors["class_means"].float()}
+    except KeyError as error:
+        raise weights.damaged(error) from None
+    return Loaded(network, others, weights.card, weights.hash)

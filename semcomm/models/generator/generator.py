@@ -9,6 +9,7 @@ from torch import Tensor
 
 from semcomm.errors import ModelError
 from semcomm.models.encoder import load_encoder
+from semcomm.models.files import fingerprint
 from semcomm.models.generator import captions
 from semcomm.models.generator.files import AUTOENCODER, DENOISER, Loaded, read_autoencoder, read_denoiser
 from semcomm.models.generator.sampling import sample
@@ -96,7 +97,7 @@ def nearest(embeddings: Tensor, class_means: Tensor) -> Tensor:
 
 def weights_hash() -> str:
     """Return a hash (hex) of the weights that come with semcomm: those of the generator and of its captions."""
-    parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (AUTOENCODER, DENOISER)]
+    parts = [fingerprint(path) for path in (AUTOENCODER, DENOISER)]
     return hashlib.sha256("".join([*parts, load_encoder().hash]).encode()).hexdigest()
 
 

@@ -14,8 +14,8 @@ from semcomm.models.encoder import Encoder, load_encoder, squash
 from semcomm.models.generator.autoencoder import SIZE, STRIDE, AutoencoderNetwork, patches
 from semcomm.training import augment
 from semcomm.training.data import ImageCollection, class_folders, listed, share_of
+from semcomm.training.losses import luma_ssim
 from semcomm.training.task import Task
-from semcomm.training.tasks.generator_checks import similarity
 
 CACHE_SIZE = 192
 """Side in pixels at which images are kept for training."""
@@ -128,7 +128,7 @@ class Autoencoding(Task):
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         made = module.decode(latents + self.noise * noise).float()
         absolute = (made - images).abs().mean()
-        structure = 1 - similarity(made, images).mean()
+        structure = 1 - luma_ssim(made, images).mean()
         some = slice(max(1, round(self.compared * len(images))))
         distance = feature_distance(load_encoder(str(images.device)), made[some], images[some])
         loss = absolute + self.structure * structure + self.features * distance
@@ -147,7 +147,7 @@ class Autoencoding(Task):
             latents.append(module.encode(images).float())
             made = module.decode(latents[-1]).float().clamp(0, 1)
             scores["psnr"].append(-10 * (made - images).square().mean(dim=(1, 2, 3)).log10())
-            scores["ssim"].append(similarity(made, images).mean(dim=(1, 2, 3)))
+            scores["ssim"].append(luma_ssim(made, images))
             scores["cosine"].append((encoder.embed(made) * encoder.embed(images)).sum(1))
         return {name: torch.cat(values).mean().item() for name, values in scores.items()} | {
             "latent_deviation": torch.cat(latents).std().item()

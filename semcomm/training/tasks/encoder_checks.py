@@ -20,14 +20,8 @@ MIDDLE = 96
 
 
 def stability(encoder: Encoder) -> dict[str, float]:
-    """Return the mean cosine of each built-in photograph with itself changed, and with the other photographs.
-
-    Empty where scikit-image, which brings the photographs, is not installed.
-    """
-    try:
-        photographs = [image for _, image in ImageSet("builtin")]
-    except ModuleNotFoundError:
-        return {}
+    """Return the mean cosine of each built-in photograph with itself changed, and with the other photographs."""
+    photographs = [image for _, image in ImageSet("builtin")]
     original = torch.cat([encoder.embed(image[None]) for image in photographs])
     figures = {}
     for name, change in CHANGES.items():

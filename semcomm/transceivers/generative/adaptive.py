@@ -21,18 +21,18 @@ TEXT, BOTH = "text", "text and latent"
 
 
 @dataclass(frozen=True)
-class Control:
-    """Which of the two an image was sent with, in 1 bit, and what that one tells."""
+class AdaptiveControl:
+    """The side information of one image: which of the two it was sent with, in 1 bit, and that one's own."""
 
     both: bool
-    told: Any
+    control: Any
 
 
 class AdaptiveGenerative(Transceiver):
     """Chooses for each image what is sent of it: the "adaptive transmissions" that the Img2Img-SC paper leaves open.
 
-    Text and latent are sent where the SNR that the transmitter is told is at least `min_snr_db` and both together take
-    at most `max_bpp` source bits per pixel of the original; else text alone. The choice is told in 1 bit.
+    Text and latent are sent where the SNR known to the transmitter is at least `min_snr_db` and both together take
+    at most `max_bpp` source bits per pixel of the original; else text alone. The choice is signalled in 1 bit.
 
     Args:
         text: sends the caption alone.
@@ -64,20 +64,19 @@ class AdaptiveGenerative(Transceiver):
         """Turn each image into symbols, or bits, by the transceiver chosen for it."""
         if self.min_snr_db is not None and any(map(isnan, snr_db.tolist())):
             raise ConfigurationError(
-                "min_snr_db needs to know the SNR, and this channel tells the transmitter nothing: set its csi to "
+                "min_snr_db needs to know the SNR, and the transmitter knows nothing of this channel: set its csi to "
                 "'average', or choose by max_bpp alone"
             )
         signals = [
             self._sent(images[n : n + 1], snr_db[n : n + 1], rng[n : n + 1], generator.get_state())
             for n, generator in enumerate(rng)
         ]
-        ledgers = [signal.ledger for _, signal in signals]
-        ledger = Ledger(**{f.name: torch.cat([getattr(one, f.name) for one in ledgers]) for f in fields(Ledger)})
+        ledger = Ledger.concatenated([signal.ledger for _, signal in signals])
         carried = "symbols" if self.text.constellation else "bits"
         return Signal(
             replace(ledger, side_bits=ledger.side_bits + 1),
             **{carried: [signal.sent()[0] for _, signal in signals]},
-            control=[Control(both, signal.control[0]) for both, signal in signals],
+            control=[AdaptiveControl(both, signal.control[0]) for both, signal in signals],
         )
 
     def _sent(
@@ -91,17 +90,17 @@ class AdaptiveGenerative(Transceiver):
         return False, self.text.send(image, snr_db, rng)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[AdaptiveControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Let each image be received by the transceiver that it was sent with."""
         images: list[Tensor | None] = [None] * len(control)
-        info: dict[str, list[Any]] = {"sent": [BOTH if told.both else TEXT for told in control]}
+        info: dict[str, list[Any]] = {"sent": [BOTH if known.both else TEXT for known in control]}
         for link, both in ((self.text, False), (self.both, True)):
-            chosen = [n for n, told in enumerate(control) if told.both == both]
+            chosen = [n for n, known in enumerate(control) if known.both == both]
             if not chosen:
                 continue
-            told = [control[n].told for n in chosen]
-            received, columns = link.receive(_part(output, chosen), told, [rng[n] for n in chosen])
+            own = [control[n].control for n in chosen]
+            received, columns = link.receive(_part(output, chosen), own, [rng[n] for n in chosen])
             for name, values in columns.items():
                 column = info.setdefault(name, [None] * len(control))
                 for n, value in zip(chosen, values):

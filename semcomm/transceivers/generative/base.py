@@ -1,4 +1,4 @@
-"""What generative transceivers ask of their models: captions, latents, and images made of them."""
+"""The interface of generative models: captions, latents, and images made of them."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

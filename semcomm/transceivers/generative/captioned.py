@@ -1,4 +1,4 @@
-"""What the transceivers that send a caption share."""
+"""The base of the transceivers that send a caption."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -11,14 +11,13 @@ from torch import Tensor
 from semcomm.channels import Channel
 from semcomm.codecs import ASCIIText, TextCodec
 from semcomm.codecs.base import Decoded
-from semcomm.component import plain
 from semcomm.seeds import Seed
 from semcomm.transceivers.base import Info, Reception
 from semcomm.transceivers.generative.base import GenerativeModel, Size, resized
-from semcomm.transceivers.generative.streams import Control, Message, Multiplexed
+from semcomm.transceivers.generative.streams import Message, Multiplexed, StreamControl
 
 LENGTH_BITS = 16
-"""A text's or sketch's length in bytes, told beside."""
+"""A text's or sketch's length in bytes, as side information."""
 
 
 class Captioned(Multiplexed):
@@ -40,12 +39,6 @@ class Captioned(Multiplexed):
             backend = Embedded()
         self.backend = backend
         self.text = text or ASCIIText()
-
-    def recipe(self) -> dict:
-        """Return the recipe, with the backend's and its guidance whether they were named or not."""
-        recipe = super().recipe()
-        named = {"backend": self.backend.recipe(), "guidance": plain(self.guidance)}
-        return {**recipe, "init_args": {**recipe["init_args"], **named}}
 
     def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
         """Send `images` [B, 3, H, W]; say beside what arrived of the captions what was sent."""
@@ -75,7 +68,12 @@ class Captioned(Multiplexed):
         return [self.text.decode(payload_of(row["caption"])) for row in received]
 
     def _finished(
-        self, generated: Tensor, size: Size, control: Sequence[Control], prompts: Sequence[str], **info: Sequence[Any]
+        self,
+        generated: Tensor,
+        size: Size,
+        control: Sequence[StreamControl],
+        prompts: Sequence[str],
+        **info: Sequence[Any],
     ) -> tuple[Tensor, Info]:
         """Return generated images at the original size, and the columns that all these transceivers have."""
         height, width = control[0].height, control[0].width
@@ -105,7 +103,7 @@ def with_captions(reception: Reception, links: Sequence[Captioned], captions: Se
 
 
 def bytes_message(payload: bytes) -> Message:
-    """Return the message that is some bytes; its length is told beside."""
+    """Return the message that is some bytes; its length is side information."""
     bits = np.unpackbits(np.frombuffer(payload, dtype=np.uint8))
     return Message(torch.from_numpy(bits), LENGTH_BITS)
 

@@ -16,12 +16,12 @@ from semcomm.models import Precision, UsesWeights, find, load_processor, weights
 from semcomm.models.blip import Captioner
 from semcomm.models.diffusion import Offload, load_pipeline, quiet_diffusers, read_index
 from semcomm.models.embeddings import pixel_values
-from semcomm.models.progress import tell
+from semcomm.models.progress import report
 from semcomm.transceivers.generative.base import GenerativeModel, Size, denoising_steps
 
 
 class _Pipelines(UsesWeights):
-    """What the models below share: where and how to compute, the size of images, and what to say when memory ends."""
+    """The base of the models below: device and precision, the size of images, and the error when memory ends."""
 
     excluded_from_recipe: ClassVar[frozenset[str]] = UsesWeights.excluded_from_recipe | {
         "controlnet",
@@ -73,7 +73,7 @@ class _Pipelines(UsesWeights):
         where = (self.precision, self.device, self.offload)
         with self._limited():
             made = load_pipeline(self.model, cls, *where, self.safety_checker, **options)
-        made.set_progress_bar_config(disable=True)  # ours tells of all passes together
+        made.set_progress_bar_config(disable=True)  # ours counts all passes together
         return made
 
     def _in_passes(self, count: int, make: Any) -> Tensor:
@@ -91,7 +91,7 @@ class _Pipelines(UsesWeights):
         def counted(*step: Any) -> Any:
             nonlocal done
             done += 1
-            tell(done, total)
+            report(done, total)
             return step[-1]
 
         def made(part: slice) -> Tensor:

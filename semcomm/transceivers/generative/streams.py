@@ -17,40 +17,40 @@ from semcomm.ledger import Ledger
 from semcomm.transceivers.base import Info, Signal, Transceiver
 
 SIZE_BITS = 32
-"""Height and width of the original, told beside."""
+"""Height and width of the original, as side information."""
 
 
 class Message(NamedTuple):
-    """What one stream carries of one image.
+    """The content of one stream for one image.
 
     Attributes:
         bits: `uint8` [n].
-        side_bits: of what is told about it beside.
-        told: what is told.
+        side_bits: of its side information.
+        side: its side information.
     """
 
     bits: Tensor
     side_bits: int = 0
-    told: Any = None
+    side: Any = None
 
 
 @dataclass(frozen=True)
-class Control:
-    """What the receiver is told of one image.
+class StreamControl:
+    """The side information of one image.
 
     Attributes:
         height: of the original.
         width: of the original.
         payload_bits: stream -> bits before coding.
         coded_bits: stream -> bits as sent.
-        told: stream -> what else is told about it.
+        side: stream -> its own side information.
     """
 
     height: int
     width: int
     payload_bits: dict[str, int]
     coded_bits: dict[str, int]
-    told: dict[str, Any]
+    side: dict[str, Any]
 
 
 class Multiplexed(Transceiver):
@@ -64,9 +64,9 @@ class Multiplexed(Transceiver):
     """Stream -> its code, in the order of sending."""
     constellation: QAM | None
 
-    def _over(self, constellation: Name | QAM | None, **codes: ChannelCode | None) -> None:
+    def _over(self, constellation: Name | QAM | None, **codes: ChannelCode) -> None:
         self.constellation = QAM(constellation) if isinstance(constellation, str) else constellation
-        self.codes = {name: code or Uncoded() for name, code in codes.items()}
+        self.codes = codes
 
     @abstractmethod
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
@@ -74,7 +74,10 @@ class Multiplexed(Transceiver):
 
     @abstractmethod
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Return images [B, 3, H, W] of what arrived, and what there is to say about each."""
 
@@ -94,11 +97,11 @@ class Multiplexed(Transceiver):
                 side_bits=[row[name].side_bits for row in messages],
             )
         control = [
-            Control(
+            StreamControl(
                 *images.shape[2:],
                 payload_bits={name: len(m.bits) for name, m in row.items()},
                 coded_bits={name: len(bits) for name, bits in sent.items()},
-                told={name: m.told for name, m in row.items()},
+                side={name: m.side for name, m in row.items()},
             )
             for row, sent in zip(messages, coded)
         ]
@@ -108,7 +111,7 @@ class Multiplexed(Transceiver):
         return Signal(ledger, symbols=[self.constellation.modulate(bits) for bits in sent], control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[Control], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[StreamControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Take the streams apart, decode each, and make images [B, 3, H, W] of them."""
         soft = None
@@ -118,11 +121,11 @@ class Multiplexed(Transceiver):
             arrived = output.received
             soft = output.llr() if any(not isinstance(code, Uncoded) for code in self.codes.values()) else None
         streams = []
-        for n, told in enumerate(control):
+        for n, known in enumerate(control):
             start, found = 0, {}
             for name in self.codes:
-                part = slice(start, start + told.coded_bits[name])
-                found[name] = self._decoded(name, told.payload_bits[name], arrived[n], soft and soft[n], part)
+                part = slice(start, start + known.coded_bits[name])
+                found[name] = self._decoded(name, known.payload_bits[name], arrived[n], soft and soft[n], part)
                 start = part.stop
             streams.append(found)
         images, info = self.reconstructed(streams, control, rng)

@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec
+from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.errors import ConfigurationError
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import GenerativeModel, denoising_steps, resized
 from semcomm.transceivers.generative.captioned import Captioned
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 
 class TextAndLatent(Captioned):
@@ -22,7 +22,7 @@ class TextAndLatent(Captioned):
     Source: Grassucci et al., "Language-Oriented Semantic Latent Representation for Image Transmission", section 2. The
     receiver noises what arrived up to a step of the schedule (equation 2) and denoises it from there with DDIM: `steps`
     of 50 at strength 0.6 are 30. At strength 0 it decodes the latent as it is, the left end of the paper's Figure 5.
-    Told beside: the original's size, 32 bits, the text's length in bytes, 16, and what the latent's codec needs.
+    Side information: the original's size, 32 bits, the text's length in bytes, 16, and what the latent's codec needs.
 
     Args:
         backend: writes captions, encodes, decodes and generates; `embedded` needs no download.
@@ -52,7 +52,8 @@ class TextAndLatent(Captioned):
         if not 0 <= strength <= 1:
             raise ConfigurationError(f"strength is {strength}; it is a share of the schedule, 0 to 1")
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code, latent=latent_code)
+        self.text_code, self.latent_code = text_code or Uncoded(), latent_code or Uncoded()
+        self._over(constellation, caption=self.text_code, latent=self.latent_code)
         self.latent = latent or FloatLatent()
         self.steps = steps
         self.strength = strength
@@ -63,20 +64,23 @@ class TextAndLatent(Captioned):
         latents = self.backend.encode_once(resized(images, self.backend.working_size(*images.shape[2:])))
         rows = []
         for caption, latent in zip(self._caption_messages(images), latents):
-            bits, told = self.latent.encode(latent)
-            rows.append({"caption": caption, "latent": Message(bits, self.latent.side_bits, told)})
+            bits, side = self.latent.encode(latent)
+            rows.append({"caption": caption, "latent": Message(bits, self.latent.side_bits, side)})
         return rows
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Denoise each latent towards its caption."""
         prompts = self._prompts(received)
         size = self.backend.working_size(control[0].height, control[0].width)
         shape = self.backend.latent_shape(size)
         found = [
-            self.latent.decode(row["latent"].bits, shape, told.told["latent"], generator)
-            for row, told, generator in zip(received, control, rng)
+            self.latent.decode(row["latent"].bits, shape, known.side["latent"], generator)
+            for row, known, generator in zip(received, control, rng)
         ]
         latents = torch.stack([one.latent for one in found])
         count = denoising_steps(self.steps, self.strength)

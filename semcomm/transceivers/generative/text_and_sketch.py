@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcomm import memo
-from semcomm.codecs import QAM, ChannelCode, SourceCodec, TextCodec
+from semcomm.codecs import QAM, ChannelCode, SourceCodec, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.bilevel import Bilevel
 from semcomm.codecs.qam import Name
@@ -20,7 +20,7 @@ from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import Size, resized
 from semcomm.transceivers.generative.captioned import Captioned, bytes_message, payload_of
 from semcomm.transceivers.generative.diffusion import Diffusers
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 ANY_LENGTH = 2**16 - 1
 
@@ -32,8 +32,8 @@ class TextAndSketch(Captioned):
     tries `candidates` images, whose seeds both sides know, and sends the index of the one most like the original.
     Otherwise than there, BLIP writes the caption instead of an inversion of the prompt, the edges are Canny's, and the
     map is coded exactly or by any source codec; there, by a learned one trained on edges. The noise of generation comes
-    from `seed` alone, not from the realisation. Told beside: the original's size, 32 bits, both lengths in bytes, 16
-    each, and the index.
+    from `seed` alone, not from the realisation. Side information: the original's size, 32 bits, both lengths in bytes,
+    16 each, and the index.
 
     Args:
         backend: writes captions and generates; it needs a `controlnet`.
@@ -81,25 +81,20 @@ class TextAndSketch(Captioned):
         if sketch_bpp is not None and not sketch_bpp > 0:
             raise ConfigurationError(f"sketch_bpp is {sketch_bpp}; it must be above 0")
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code, sketch=sketch_code)
+        self.text_code, self.sketch_code = text_code or Uncoded(), sketch_code or Uncoded()
+        self._over(constellation, caption=self.text_code, sketch=self.sketch_code)
         self.sketch = sketch or Bilevel()
         self.sketch_bpp = sketch_bpp
         self.sigma = sigma
         self.candidates = candidates
-        self.likeness = likeness or EmbeddedScore()
+        self.likeness = (likeness or EmbeddedScore()) if candidates > 1 else None
         self.seed = seed
         self.steps = steps
         self.guidance = guidance
         self.control = control
 
-    def recipe(self) -> dict:
-        """Return the recipe, with that of the metric that chooses whether it was named or not."""
-        recipe = super().recipe()
-        likeness = self.likeness.recipe() if self.candidates > 1 else None
-        return {**recipe, "init_args": {**recipe["init_args"], "likeness": likeness}}
-
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
-        """Return caption and sketch of each image; the index of its best candidate is told beside the sketch."""
+        """Return caption and sketch of each image; the index of its best candidate goes with the sketch."""
         size = self.backend.working_size(*images.shape[2:])
         allowed = ANY_LENGTH
         if self.sketch_bpp is not None:
@@ -114,7 +109,10 @@ class TextAndSketch(Captioned):
         return rows
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each caption and sketch; where no sketch can be decoded, from a blank one."""
         prompts = self._prompts(received)
@@ -122,7 +120,7 @@ class TextAndSketch(Captioned):
         sketches = [self._decoded_sketch(payload_of(row["sketch"]), size) for row in received]
         blank = torch.zeros(1, *size)
         stacked = torch.stack([blank if sketch is None else sketch for sketch in sketches])
-        generated = self._generated(prompts, stacked, [told.told["sketch"] for told in control])
+        generated = self._generated(prompts, stacked, [known.side["sketch"] for known in control])
         lost = [sketch is None for sketch in sketches]
         return self._finished(generated, size, control, prompts, sketch_failed=lost)
 

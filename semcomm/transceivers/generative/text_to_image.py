@@ -6,20 +6,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, TextCodec
+from semcomm.codecs import QAM, ChannelCode, TextCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import GenerativeModel
 from semcomm.transceivers.generative.captioned import Captioned
-from semcomm.transceivers.generative.streams import Control, Message, checked_steps
+from semcomm.transceivers.generative.streams import Message, StreamControl, checked_steps
 
 
 class TextToImage(Captioned):
     """Sends a caption; the receiver makes an image of it, from noise.
 
     Source: Grassucci et al., "Language-Oriented Semantic Latent Representation for Image Transmission", section 2,
-    text only. Whatever arrives is the prompt, errors included. Told beside: the original's size, 32 bits, and the
+    text only. Whatever arrives is the prompt, errors included. Side information: the original's size, 32 bits, and the
     text's length in bytes, 16.
 
     Args:
@@ -42,7 +42,8 @@ class TextToImage(Captioned):
     ) -> None:
         checked_steps(steps, 1.0 if guidance is None else guidance)
         self._captioned_by(backend, text)
-        self._over(constellation, caption=text_code)
+        self.text_code = text_code or Uncoded()
+        self._over(constellation, caption=self.text_code)
         self.steps = steps
         self.guidance = self.backend.guidance if guidance is None else guidance
 
@@ -51,7 +52,10 @@ class TextToImage(Captioned):
         return [{"caption": caption} for caption in self._caption_messages(images)]
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each caption."""
         prompts = self._prompts(received)

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec
+from semcomm.codecs import QAM, ChannelCode, FloatLatent, LatentCodec, Uncoded
 from semcomm.codecs.base import Decoded
 from semcomm.codecs.qam import Name
 from semcomm.errors import ConfigurationError
 from semcomm.transceivers.base import Info
 from semcomm.transceivers.generative.base import resized
 from semcomm.transceivers.generative.diffusion import StableUnCLIP
-from semcomm.transceivers.generative.streams import Control, Message, Multiplexed, checked_steps
+from semcomm.transceivers.generative.streams import Message, Multiplexed, StreamControl, checked_steps
 
 
 class UnCLIP(Multiplexed):
@@ -20,7 +20,7 @@ class UnCLIP(Multiplexed):
 
     Source: "Semantic Similarity Score for Measuring Visual Similarity at Semantic Level", Figures 12 and 16, where no
     channel is between (`Noiseless`) and `noise_level` is what changes: the noise on the embedding in steps of 1,000.
-    Told beside: the original's size, 32 bits, and what the codec needs.
+    Side information: the original's size, 32 bits, and what the codec needs.
 
     Args:
         backend: embeds and generates; none is `StableUnCLIP`.
@@ -45,32 +45,31 @@ class UnCLIP(Multiplexed):
         checked_steps(steps, guidance)
         if not 0 <= noise_level <= 999:
             raise ConfigurationError(f"noise_level is {noise_level}; it is 0 to 999")
-        self._over(constellation, embedding=code)
+        self.code = code or Uncoded()
+        self._over(constellation, embedding=self.code)
         self.backend = backend or StableUnCLIP()
         self.latent = latent or FloatLatent("float16", "clip")
         self.noise_level = noise_level
         self.steps = steps
         self.guidance = guidance
 
-    def recipe(self) -> dict:
-        """Return the recipe, with that of the backend whether it was named or not."""
-        recipe = super().recipe()
-        return {**recipe, "init_args": {**recipe["init_args"], "backend": self.backend.recipe()}}
-
     def messages(self, images: Tensor, rng: Sequence[torch.Generator]) -> list[dict[str, Message]]:
         """Return the embedding of each image."""
         coded = [self.latent.encode(row) for row in self.backend.embed_once(images)]
-        return [{"embedding": Message(bits, self.latent.side_bits, told)} for bits, told in coded]
+        return [{"embedding": Message(bits, self.latent.side_bits, side)} for bits, side in coded]
 
     def reconstructed(
-        self, received: Sequence[Mapping[str, Decoded]], control: Sequence[Control], rng: Sequence[torch.Generator]
+        self,
+        received: Sequence[Mapping[str, Decoded]],
+        control: Sequence[StreamControl],
+        rng: Sequence[torch.Generator],
     ) -> tuple[Tensor, Info]:
         """Generate an image from each embedding."""
         height, width = control[0].height, control[0].width
         size = self.backend.working_size(height, width)
         found = [
-            self.latent.decode(row["embedding"].bits, (self.backend.width,), told.told["embedding"], generator)
-            for row, told, generator in zip(received, control, rng)
+            self.latent.decode(row["embedding"].bits, (self.backend.width,), known.side["embedding"], generator)
+            for row, known, generator in zip(received, control, rng)
         ]
         embeddings = torch.stack([one.latent for one in found])
         generated = self.backend.generate(embeddings, size, self.steps, self.guidance, self.noise_level, rng)

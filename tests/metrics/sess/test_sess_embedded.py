@@ -26,8 +26,9 @@ class Colours:
 
 @pytest.fixture(autouse=True)
 def colours(monkeypatch):
-    memo.use(memo.Memo())
     monkeypatch.setattr("semcomm.models.encoder.load_encoder", Colours)
+    with memo.using(memo.Memo()):
+        yield
 
 
 def masks_of(*boxes, height=20, width=30):

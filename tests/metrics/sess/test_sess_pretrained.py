@@ -1,7 +1,6 @@
 """The pretrained backend end to end, on tiny random models saved in the real format."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from small_sam import metas_names, small_sam
 
 from semcomm import memo
 from semcomm.errors import ModelError
-from semcomm.metrics.sess import Pretrained, SeSS, pretrained
+from semcomm.metrics.sess import Pretrained, SeSS
 from semcomm.models.relation_head import RelationHead
 from semcomm.models.sam_masks import MaskSettings
 
@@ -37,7 +36,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh_memo():
-    memo.use(memo.Memo())
+    with memo.using(memo.Memo()):
+        yield
 
 
 def backend(folder, **changes):
@@ -66,8 +66,7 @@ def test_scores_from_end_to_end(folder, photograph, head):
 
 
 def test_metas_checkpoint_gives_the_same_scene(folder, photograph, monkeypatch):
-    # the number of attention heads leaves no trace in a checkpoint: real ones have 8 in the decoder, the tiny one 4
-    monkeypatch.setattr(pretrained, "load_sam", partial(pretrained.load_sam, decoder_heads=4))
+    monkeypatch.setattr("semcomm.models.sam_checkpoint.published", lambda width: small_sam().config)
     ours = backend(folder).describe(photograph, "box")
     theirs = backend(folder, sam=str(folder / "sam_meta.safetensors")).describe(photograph, "box")
     assert np.array_equal(ours.masks, theirs.masks)

@@ -19,5 +19,6 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def fresh_memo(monkeypatch):
-    monkeypatch.setattr(memo, "_current", memo.Memo())
+def fresh_memo():
+    with memo.using(memo.Memo()):
+        yield

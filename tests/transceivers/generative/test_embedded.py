@@ -13,7 +13,8 @@ from semcomm.images import to_bytes
 from semcomm.models.generator import Generator, load_generator
 from semcomm.models.generator.captions import caption, class_in
 from semcomm.models.generator.files import AUTOENCODER, DENOISER, read_autoencoder, read_denoiser
-from semcomm.training.tasks.generator_checks import LEFT, similarity, worth
+from semcomm.training.losses import luma_ssim
+from semcomm.training.tasks.generator_checks import LEFT, worth
 from semcomm.transceivers.generative import Embedded, TextAndLatent, TextToImage, resized
 
 GUIDANCE = 2.0
@@ -81,7 +82,7 @@ def scored(images, originals) -> torch.Tensor:
     """Mean SSIM and mean cosine of the embedded encoder."""
     encoder = load_generator().encoder
     cosine = (encoder.embed(images) * encoder.embed(originals)).sum(1).mean()
-    return torch.stack([similarity(images, originals).mean(), cosine])
+    return torch.stack([luma_ssim(images, originals).mean(), cosine])
 
 
 def test_latents_are_standard_and_images_come_back(photographs):

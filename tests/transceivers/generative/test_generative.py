@@ -28,9 +28,10 @@ BYTES = 8
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.setattr(memo, "_current", memo.Memo())
+def fresh():
     Means.calls.clear()
+    with memo.using(memo.Memo()):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class TestTextAndSketch:
             assert len(row["caption"].bits) == 8 * len(caption)
             expected = link.sketch.encode(edges(resized(images[n : n + 1], (SIDE, SIDE))[0], 2.0), 10**6)
             assert len(row["sketch"].bits) == 8 * len(expected)
-            assert row["sketch"].told in (0, 1, 2)
+            assert row["sketch"].side in (0, 1, 2)
             sent = reception.ledger.source_bits[n].item()
             assert sent == len(row["caption"].bits) + len(row["sketch"].bits)
         assert reception.ledger.side_bits.tolist() == [32 + 16 + 16 + 2] * 2
@@ -72,7 +72,7 @@ class TestTextAndSketch:
         for index in range(4):
             candidates = resized(link._generated(prompts, sketches, [index] * 2), images.shape[2:])
             scores.append(PSNR()(images, candidates))
-        assert [row["sketch"].told for row in rows] == torch.stack(scores).argmax(0).tolist()
+        assert [row["sketch"].side for row in rows] == torch.stack(scores).argmax(0).tolist()
         best = torch.stack(scores).amax(0)
         found = PSNR()(images, link.transmit(images, Noiseless(), seeds).images)
         assert found.tolist() == pytest.approx(best.tolist(), abs=0.02)  # which were not rounded to 8 bits

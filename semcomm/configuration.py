@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
+from semcomm.parsing import parse_yaml
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ def build(kind: type[T], data: Any, where: str) -> T:
         return parser.instantiate(parser.parse_object({"it": deepcopy(data)})).it  # it writes into what it reads
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from None
-    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+    except (jsonargparse.ArgumentError, TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(_one_line(str(error), kind, data, where)) from None
 
 
@@ -79,6 +81,32 @@ def with_argument(spec: Any, path: str, value: Any) -> dict:
             raise ConfigurationError(f"{path!r} cannot be set: {spec['class_path']} has no {name!r} of its own here")
         value = with_argument(spec["init_args"][name], rest, value)
     return {**spec, "init_args": {**spec["init_args"], name: value}}
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file that holds a mapping."""
+    try:
+        data = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as YAML ({error})") from None
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: expected keys with values, not {type(data).__name__}")
+    return data
+
+
+def overridden(data: Any, path: list[str], value: Any) -> dict:
+    """Return `data` with the value at `path` set. A key that holds dots itself (`channel.snr_db`) is met whole."""
+    if not isinstance(data, Mapping):
+        data = {}
+    for length in range(len(path), 0, -1):
+        key = ".".join(path[:length])
+        if key in data:
+            rest = path[length:]
+            return {**data, key: overridden(data[key], rest, value) if rest else value}
+    key, *rest = path
+    return {**data, key: overridden({}, rest, value) if rest else value}
 
 
 def unknown_key(key: str, known: list[str]) -> str:
