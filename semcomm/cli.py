@@ -266,8 +266,9 @@ def _tune(metric: Any, arguments: argparse.Namespace) -> None:
 def ratings(argv: Sequence[str]) -> None:
     """Ask people how alike images are, and say how metrics agree with them."""
     from semcomm.ratings.command import main as ratings_main
+    from semcomm.terminal import note, show_table
 
-    ratings_main(argv, _parser(ratings))
+    ratings_main(argv, _parser(ratings), note, show_table)
 
 
 def models(argv: Sequence[str]) -> None:

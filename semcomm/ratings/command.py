@@ -8,15 +8,27 @@ from typing import Any
 from semcomm.errors import ConfigurationError
 
 
-def main(argv: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """Run one of the sub-commands."""
+def main(
+    argv: Sequence[str],
+    parser: argparse.ArgumentParser,
+    on_note: Callable[[str], None],
+    on_table: Callable[[Any], None],
+) -> None:
+    """Run one of the sub-commands.
+
+    Args:
+        argv: what comes after `semcomm ratings`.
+        parser: to add them to.
+        on_note: told what the user should know.
+        on_table: given the table of a report.
+    """
     parts = parser.add_subparsers(dest="part", required=True)
     for name, help_, options, act in PARTS:
         one = parts.add_parser(name, help=help_)
         one.set_defaults(act=act)
         options(one)
     arguments = parser.parse_args(argv)
-    arguments.act(arguments)
+    arguments.act(arguments, on_note, on_table)
 
 
 def _new_options(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +45,7 @@ def _new_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raters", type=int, help="links to make (default: as many as the items need)")
 
 
-def _new(arguments: argparse.Namespace) -> None:
+def _new(arguments: argparse.Namespace, note: Callable, show_table: Callable) -> None:
     from semcomm.ratings.settings import Settings, load_settings
     from semcomm.ratings.sources import from_folders, from_list, from_runs
     from semcomm.ratings.study import Study
@@ -67,10 +79,9 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="URL", help="by which raters reach it, where that is another")
 
 
-def _serve(arguments: argparse.Namespace) -> None:
+def _serve(arguments: argparse.Namespace, note: Callable, show_table: Callable) -> None:
     from semcomm.ratings.server import LOOPBACK, serve
     from semcomm.ratings.study import Study
-    from semcomm.terminal import note
 
     study = Study(arguments.study)
 
@@ -88,7 +99,7 @@ def _links_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", metavar="URL", default="http://127.0.0.1:8765", help="where they begin")
 
 
-def _links(arguments: argparse.Namespace) -> None:
+def _links(arguments: argparse.Namespace, note: Callable, show_table: Callable) -> None:
     from semcomm.ratings.study import Study
 
     study = Study(arguments.study)
@@ -118,8 +129,8 @@ def _of_files(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--limit", type=int, metavar="N", help="so many of its rows only, drawn at random")
 
 
-def _report(arguments: argparse.Namespace) -> None:
-    from semcomm.experiment.configuration import build
+def _report(arguments: argparse.Namespace, note: Callable, show_table: Callable) -> None:
+    from semcomm.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.sess import SeSS
     from semcomm.ratings.files import write_ratings
@@ -128,7 +139,6 @@ def _report(arguments: argparse.Namespace) -> None:
     from semcomm.ratings.settings import Settings
     from semcomm.ratings.statistics import half_of
     from semcomm.ratings.study import Study
-    from semcomm.terminal import note, show_table
 
     study = None
     if arguments.study.is_dir():
@@ -164,7 +174,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--half", choices=["a", "b"], help="every other original only, to judge on the others")
 
 
-def _export(arguments: argparse.Namespace) -> None:
+def _export(arguments: argparse.Namespace, note: Callable, show_table: Callable) -> None:
     from semcomm.ratings.files import write_triplets
     from semcomm.ratings.opinions import opinions_of
     from semcomm.ratings.statistics import half_of

@@ -231,8 +231,7 @@ def application(study: Study, address: str, hosts: Collection[str] = ()) -> Call
         if not study.links.is_administrator(request.path_params["token"]):
             raise Refused(404, "no such link")
         if request.method == "POST":
-            text = (await request.body()).decode("ascii", "replace")
-            await run_in_threadpool(pages.administrate, parse_qs(text, max_num_fields=10))
+            await run_in_threadpool(pages.administrate, _form(await request.body()))
             return RedirectResponse(request.url.path, 303)
         return HTMLResponse(await run_in_threadpool(pages.administration), headers={"Cache-Control": "no-store"})
 
@@ -249,7 +248,16 @@ def application(study: Study, address: str, hosts: Collection[str] = ()) -> Call
         Route("/r/{token}/rating", answer, methods=["POST"]),
         Route("/admin/{token}", admin, methods=["GET", "POST"]),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={Refused: refused}), hosts, pages.owner)
+    app = Starlette(routes=routes, exception_handlers={Refused: refused})
+    app.router.redirect_slashes = False
+    return Guard(app, hosts, pages.owner)
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode("ascii", "replace"), max_num_fields=10)
+    except ValueError:
+        raise Refused(422, "too many fields") from None
 
 
 def _json(body: bytes, kind: str) -> Any:

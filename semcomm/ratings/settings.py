@@ -182,8 +182,7 @@ def load_settings(path: Path, **changes: Any) -> Settings:
     Raises:
         ConfigurationError: when it makes no sense.
     """
-    from semcomm.experiment.configuration import build
-    from semcomm.experiment.experiment import read_yaml
+    from semcomm.configuration import build, read_yaml
 
     return build(Settings, {**read_yaml(path), **changes}, str(path))
 

@@ -141,7 +141,7 @@ def test_the_whole_way(run_folder, tmp_path, capsys, monkeypatch):
     page = Path("study/report/report.html").read_text()
     assert "SeSS (embedded)" in page and "SeSS (embedded, our-lab)" in page and "simulated" in page
     halves = len(Path("triplets.csv").read_text().splitlines()) - 1 + len(pd.read_csv("study/report/pairs.csv")) // 2
-    assert halves == 8 and len(pd.read_csv("study/report/ratings.csv")) == 2 * (8 + 2 + 3 + 3)
+    assert halves == 8 and len(pd.read_csv("study/report/ratings.csv")) == 3 * (8 + 2 + 3 + 3)
     tuned = {"class_path": "SeSS", "init_args": {"parameters": "our-lab.json"}}
     from small_run import small_run
 
