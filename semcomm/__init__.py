@@ -8,7 +8,7 @@ from typing import Any
 
 _PUBLIC = {
     "semcomm.channels": (
-        *("AWGN", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
+        *("AWGN", "OFDM", "BinarySymmetric", "BitFlips16QAM", "Noiseless", "Rayleigh", "Rician"),
         *("Channel", "ChannelOutput"),
     ),
     "semcomm.codecs": (
@@ -21,9 +21,13 @@ _PUBLIC = {
     "semcomm.errors": ("ConfigurationError", "DecodeError", "RateError", "SemcommError"),
     "semcomm.images": ("ImageSet", "read_image", "write_image"),
     "semcomm.ledger": ("Ledger",),
+    "semcomm.models.encoders": ("EfficientNetLite0", "ImageEncoder", "image_encoder"),
+    "semcomm.models.recognisers": ("Recogniser",),
+    "semcomm.metrics.sess": ("Scenes",),
     "semcomm.metrics": (
         *("MSE", "MSSSIM", "PSNR", "SSIM", "SeSS", "Metric"),
-        *("LPIPS", "CLIPScore", "CaptionCLIPScore", "EmbeddedScore", "LpipsScore", "ViTScore"),
+        *("LPIPS", "STLPIPS", "CLIPScore", "CaptionCLIPScore", "LpipsScore", "ViTScore"),
+        *("EmbeddedScore", "EmbeddedViTScore", "Recognition"),
         *("FID", "EmbeddedFID", "SetMetric"),
     ),
     "semcomm.seeds": ("Seed", "seeds_of"),
@@ -31,11 +35,14 @@ _PUBLIC = {
     "semcomm.analysis.report": ("write_report",),
     "semcomm.runs.results": ("Results",),
     "semcomm.runs.run": ("open_results", "run"),
-    "semcomm.analysis.statistics": ("bd_quality", "bd_rate", "curves", "x_at"),
+    "semcomm.analysis.curves": ("curves",),
+    "semcomm.analysis.deltas": ("bd_quality", "bd_rate", "x_at"),
+    "semcomm.analysis.figures": ("draw", "plot"),
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
         *("LSCI", "DeepJSCC"),
+        *("Hybrid", "SoftCast"),
         *("Diffusers", "Embedded", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),
     ),

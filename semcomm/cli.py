@@ -13,7 +13,7 @@ from semcomm.errors import ConfigurationError, SemcommError
 def run(argv: Sequence[str]) -> None:
     """Run an experiment file, or the rest of it: table, figures, report."""
     parser = _parser(run)
-    parser.add_argument("file", help="experiment file (YAML)")
+    parser.add_argument("file", help="experiment file (YAML), or one that comes with semcomm by name: quickstart")
     parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. images.limit=2")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/ and the file's name)")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
@@ -27,6 +27,7 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
     arguments = parser.parse_args(argv)
     from semcomm.experiment.experiment import load
+    from semcomm.experiment.shipped import experiment_file
     from semcomm.runs.cluster import RayCluster
     from semcomm.runs.run import default_workers
     from semcomm.runs.run import run as run_experiment
@@ -37,7 +38,7 @@ def run(argv: Sequence[str]) -> None:
         cluster = RayCluster(arguments.address, arguments.store, tuple(arguments.package), arguments.workers)
     elif arguments.address or arguments.store or arguments.package:
         raise ConfigurationError("--address, --store and --package are for --executor ray")
-    file = Path(arguments.file)
+    file = experiment_file(arguments.file)
     sys.path[:0] = [str(file.resolve().parent), str(Path.cwd())]  # where a user's own classes are
     experiment = load(file, dict(_assignment(text) for text in arguments.set))
     out = arguments.out or Path("runs") / file.stem
@@ -113,7 +114,9 @@ def data(argv: Sequence[str]) -> None:
 
 def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> None:
     parser.add_argument("--setting", default=default, help=f"embedded, paper, or a file of yours (default: {default})")
-    parser.add_argument("--experiments", type=Path, help="folder of the papers' files (default: that of the checkout)")
+    parser.add_argument(
+        "--experiments", type=Path, help="folder of the papers' files (default: those that come with semcomm)"
+    )
 
 
 def transmit(argv: Sequence[str]) -> None:
@@ -221,7 +224,7 @@ def sess(argv: Sequence[str]) -> None:
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
     tuning.add_argument("--seed", type=int, default=0)
     for part in (explaining, tuning):
-        part.add_argument("--parameters", default="paper", help="paper, authors, or a file of parameters")
+        part.add_argument("--parameters", help="paper, authors, embedded, or a file (default: the backend's)")
     arguments = parser.parse_args(argv)
     from semcomm.metrics.sess import SeSS
 
@@ -272,9 +275,9 @@ def ratings(argv: Sequence[str]) -> None:
 
 
 def models(argv: Sequence[str]) -> None:
-    """List the models that can be used, fetch one, or check a local folder."""
+    """List the models that can be used, fetch one, check a local folder, or ask one what it is known to answer."""
     parser = _parser(models)
-    actions = parser.add_subparsers(dest="action", metavar="{list,fetch,check}")
+    actions = parser.add_subparsers(dest="action", metavar="{list,fetch,check,verify}")
     actions.add_parser("list", help="what there is, and what is present (the default)")
     fetching = actions.add_parser("fetch", help="download a model")
     fetching.add_argument("name", help="short name from the list, or a hub id")
@@ -282,6 +285,10 @@ def models(argv: Sequence[str]) -> None:
     fetching.add_argument("--trust-pickle", action="store_true", help="take weights that are published as a pickle")
     checking = actions.add_parser("check", help="say whether a folder or file is complete and of the right kind")
     checking.add_argument("folder", type=Path, metavar="DIR")
+    verifying = actions.add_parser("verify", help="ask a model what it is known to answer: is it read rightly?")
+    verifying.add_argument("name", help="short name, hub id or folder of a CLIP, BLIP, SAM or classifier; lpips-alex")
+    verifying.add_argument("--images", type=Path, metavar="DIR", help="where LPIPS's example images are")
+    verifying.add_argument("--trust-pickle", action="store_true", help="read weights that are a pickle")
     arguments = parser.parse_args(argv)
     if arguments.action == "fetch":
         from semcomm.models.fetching import fetch
@@ -295,6 +302,16 @@ def models(argv: Sequence[str]) -> None:
             f"{arguments.folder}: a complete {found.kind}, {found.tensors} tensors in {found.files} files of weights, "
             f"{found.megabytes:.0f} MB"
         )
+    elif arguments.action == "verify":
+        from semcomm.errors import ModelError
+        from semcomm.models.verifying import verify
+
+        answers = verify(arguments.name, arguments.images, arguments.trust_pickle)
+        for answer in answers:
+            print(f"{'as expected' if answer.holds else 'OTHERWISE':<13}{answer.question}")
+            print(f"{'':<13}expected: {answer.expected}\n{'':<13}got:      {answer.got}")
+        if wrong := sum(not answer.holds for answer in answers):
+            raise ModelError(f"{arguments.name}: {wrong} of {len(answers)} answers are other than expected")
     else:
         from semcomm.models import CARDS, is_present
 

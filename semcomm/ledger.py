@@ -20,7 +20,10 @@ class Ledger:
         channel_uses: complex symbols sent, without pilots; 0 where bits were sent as such.
         side_bits: bits that the link needs on a control channel (payload length, constellation, ...).
         model_bits: the image's share of the model weights sent for it.
-        pilot_uses: channel uses spent on pilots.
+        pilot_uses: resource elements spent on pilots.
+        overhead_uses: samples of the signal that carry no symbol: cyclic prefixes, guard carriers, what a frame leaves
+            empty.
+        streams: symbols that share a resource element, over several antennas; 1 elsewhere.
     """
 
     pixels: Tensor
@@ -30,6 +33,8 @@ class Ledger:
     side_bits: Tensor
     model_bits: Tensor
     pilot_uses: Tensor
+    overhead_uses: Tensor
+    streams: Tensor
 
     @classmethod
     def of(
@@ -42,6 +47,8 @@ class Ledger:
         side_bits: Counts = 0,
         model_bits: Counts = 0,
         pilot_uses: Counts = 0,
+        overhead_uses: Counts = 0,
+        streams: Counts = 1,
     ) -> "Ledger":
         """Make the ledger of `images` [B, 3, H, W]; a single number stands for every image.
 
@@ -60,28 +67,33 @@ class Ledger:
             side_bits=column(side_bits),
             model_bits=column(model_bits),
             pilot_uses=column(pilot_uses),
+            overhead_uses=column(overhead_uses),
+            streams=column(streams),
         )
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __add__(self, other: "Ledger") -> "Ledger":
-        """The cost of two streams that carry the same images."""
-        if not torch.equal(self.pixels, other.pixels):
-            raise ValueError("two ledgers add up only when they are of the same images")
+        """The cost of two streams that carry the same images over the same channel."""
+        for name in ("pixels", "streams"):
+            if not torch.equal(getattr(self, name), getattr(other, name)):
+                raise ValueError(f"two ledgers add up only when they are of the same images, and so of equal {name}")
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        return Ledger(**{**sums, "pixels": self.pixels})
+        return Ledger(**{**sums, "pixels": self.pixels, "streams": self.streams})
 
     @classmethod
     def concatenated(cls, ledgers: Sequence["Ledger"]) -> "Ledger":
         """The ledger of several batches, one after the other."""
         return cls(**{f.name: torch.cat([getattr(ledger, f.name) for ledger in ledgers]) for f in fields(cls)})
 
-    def with_pilots(self, pilot_uses: Counts) -> "Ledger":
-        """This ledger with `pilot_uses` more channel uses spent on pilots."""
-        more = torch.as_tensor(pilot_uses, dtype=torch.float64)
+    def with_channel(self, pilot_uses: Counts = 0, overhead_uses: Counts = 0, streams: Counts = 1) -> "Ledger":
+        """This ledger with what the channel adds: `pilot_uses` and `overhead_uses` more, and its `streams`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Ledger(**{**values, "pilot_uses": self.pilot_uses + more})
+        added = {"pilot_uses": pilot_uses, "overhead_uses": overhead_uses}
+        sums = {name: values[name] + torch.as_tensor(count, dtype=torch.float64) for name, count in added.items()}
+        layers = torch.as_tensor(streams, dtype=torch.float64).expand(len(self)).clone()
+        return Ledger(**{**values, **sums, "streams": layers})
 
     @property
     def bpp(self) -> Tensor:
@@ -90,7 +102,7 @@ class Ledger:
 
     @property
     def cbr(self) -> Tensor:
-        """Channel bandwidth ratio [B]: channel uses / (3·H·W), pilots apart."""
+        """Channel bandwidth ratio [B]: channel uses / (3·H·W), pilots and overhead apart; see `total_cbr`."""
         return self.channel_uses / (3 * self.pixels)
 
     @property
@@ -99,16 +111,26 @@ class Ledger:
         return self.source_bits / self.coded_bits
 
     @property
+    def resource_uses(self) -> Tensor:
+        """Samples of the signal that all took [B]: resource elements of data and of pilots, and overhead."""
+        return self.channel_uses / self.streams + self.pilot_uses + self.overhead_uses
+
+    @property
+    def total_cbr(self) -> Tensor:
+        """Bandwidth ratio with everything [B]: `resource_uses` / (3·H·W)."""
+        return self.resource_uses / (3 * self.pixels)
+
+    @property
     def spectral_efficiency(self) -> Tensor:
-        """Source bits per channel use [B], pilots counted as uses."""
-        return self.source_bits / (self.channel_uses + self.pilot_uses)
+        """Source bits per sample of the signal [B], pilots and overhead counted."""
+        return self.source_bits / self.resource_uses
 
     @property
     def total_bpp(self) -> Tensor:
-        """Bits per pixel with everything [B]: source, side and model bits, and pilots.
+        """Bits per pixel with everything [B]: source, side and model bits, pilots and overhead.
 
-        A pilot takes the place of a data symbol, so it counts as the source bits of one.
+        What carries a pilot or nothing could carry data, so it counts as the source bits of a resource element.
         """
-        per_use = torch.where(self.channel_uses > 0, self.source_bits / self.channel_uses, 0.0)
-        pilots = self.pilot_uses * per_use
-        return (self.source_bits + self.side_bits + self.model_bits + pilots) / self.pixels
+        elements = self.channel_uses / self.streams
+        lost = (self.pilot_uses + self.overhead_uses) * torch.where(elements > 0, self.source_bits / elements, 0.0)
+        return (self.source_bits + self.side_bits + self.model_bits + lost) / self.pixels

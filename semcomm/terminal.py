@@ -99,8 +99,8 @@ def show(results: "Results") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from semcomm.analysis.figures import main_axis, quantities
-    from semcomm.analysis.statistics import curves
+    from semcomm.analysis.curves import curves
+    from semcomm.analysis.defaults import main_axis, quantities
 
     table = results.table
     console = Console()

@@ -19,11 +19,24 @@ def test_counted_by_hand():
 
 
 def test_pilots_cost_the_bits_of_a_data_symbol():
-    ledger = Ledger.of(IMAGES, source_bits=[768, 384], channel_uses=[384, 384]).with_pilots(96)
+    ledger = Ledger.of(IMAGES, source_bits=[768, 384], channel_uses=[384, 384]).with_channel(pilot_uses=96)
     assert ledger.pilot_uses.tolist() == [96, 96]
     assert ledger.total_bpp.tolist() == [pytest.approx(768 * 1.25 / 1536), pytest.approx(384 * 1.25 / 1536)]
     assert ledger.spectral_efficiency[0].item() == pytest.approx(768 / 480)
     assert ledger.cbr[0].item() == pytest.approx(384 / 4608)
+
+
+def test_a_frame_of_several_antennas_counted_by_hand():
+    # 384 symbols over 2 streams: 192 elements; 48 of pilots; 60 samples of prefix, guards and padding: 300 in all
+    ledger = Ledger.of(IMAGES, source_bits=768, channel_uses=384).with_channel(48, 60, streams=2)
+    assert ledger.overhead_uses.tolist() == [60, 60]
+    assert ledger.resource_uses.tolist() == [300, 300]
+    assert ledger.cbr[0].item() == pytest.approx(384 / 4608)
+    assert ledger.total_cbr[0].item() == pytest.approx(300 / 4608)
+    assert ledger.spectral_efficiency[0].item() == pytest.approx(768 / 300)
+    assert ledger.total_bpp[0].item() == pytest.approx(768 / 1536 * 300 / 192)
+    with pytest.raises(ValueError, match="equal streams"):
+        ledger + Ledger.of(IMAGES, source_bits=1)
 
 
 def test_two_streams_add_up():

@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from semcomm.component import class_path
 from semcomm.images import quantise
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
 from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.network import LearnedNetwork
 
 TINY = {
     "layers": [[16, 2], [16, 2], [8, 2], [4, 1]],
@@ -30,7 +32,7 @@ def tiny_deepjscc(symbols: int = 4, seed: int = 0) -> DeepJSCCNetwork:
 
 
 def _random(kind: type[nn.Module], seed: int, options: dict) -> nn.Module:
-    """What does nothing in a new network, such as gates by the SNR and looking at what is foreseen, does here."""
+    """Parameters that begin at zero in a new network, such as gates by the SNR, are random here."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         network = kind(**options).eval().requires_grad_(False)
@@ -42,14 +44,10 @@ def _random(kind: type[nn.Module], seed: int, options: dict) -> nn.Module:
     return network
 
 
-def saved(path: Path, network: nn.Module, **changes) -> Path:
+def saved(path: Path, network: LearnedNetwork, **changes) -> Path:
     """Write a network as a training does: half precision, and a card that says what it is."""
-    if isinstance(network, LSCINetwork):
-        layers = [[layer.stride, layer.symbols] for layer in network.layers]
-        card = {"kind": "lsci", "network": {**TINY, "layers": layers}, "constellations": [network.constellation]}
-    else:
-        card = {"kind": "deepjscc", "network": {"symbols": network.layers[0].symbols}}
-    card |= {"snr_db": [-2.0, 20.0], **changes}
+    card = {"class_path": class_path(type(network)), "network": network.options}
+    card |= {"constellations": [network.constellation], "snr_db": [-2.0, 20.0], **changes}
     tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, {"card": json.dumps(card)})
     return path

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from semcomm.analysis.statistics import RATIOS, bd_quality, bd_rate, curves, x_at
+from semcomm.analysis.curves import RATIOS, curves
+from semcomm.analysis.deltas import bd_quality, bd_rate, x_at
 from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
 from semcomm.runs.results import Results

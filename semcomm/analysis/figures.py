@@ -1,62 +1,41 @@
-"""Figures of a run's results for a paper, one column wide, and the words and colours that the report shares.
+"""Figures of a run's results for a paper.
 
-Colour and marker tell transceivers apart, line style and hollow markers their other swept parameters. Nothing is
-dropped in silence: points without a place on the axes stand at their edge or are counted under the figure.
+Nothing is dropped in silence: points without a place on the axes stand at their edge or are counted under the figure.
 """
 
 import itertools
+import json
 import math
 import re
 import textwrap
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from semcomm.analysis.statistics import BUDGETS, RATIOS, curves
+from semcomm.analysis.curves import Curve, curves_of, limits_of
+from semcomm.analysis.defaults import default_figures, is_logarithmic, label_of
+from semcomm.analysis.fonts import families, unreadable
+from semcomm.analysis.legends import draw_legend
+from semcomm.analysis.styles import Style, styles_of
+from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
-from semcomm.experiment.experiment import Experiment, FigureSpec
+from semcomm.experiment.experiment import Experiment
+from semcomm.experiment.figure import FigureSpec, FigureStyle
 from semcomm.files import write_whole
 from semcomm.runs.results import Results, label
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-PALETTE = ("#4477AA", "#EE6677", "#228833", "#BB5599", "#CCA333", "#44AACC", "#7F7F7F")
-"""After Paul Tol's "bright", which is safe for the colour-blind, adjusted to be read on white and on near black. From
-the eighth transceiver on colours come again, with other markers."""
-
-LABELS = {
-    "snr_db": "SNR (dB)",
-    "bpp": "Rate (bpp)",
-    "total_bpp": "Total rate (bpp)",
-    "cbr": "Channel bandwidth ratio",
-    "channel_uses_per_pixel": "Channel uses per pixel",
-    "code_rate": "Code rate",
-    "code.rate": "Code rate",
-    "bler": "Block error rate",
-    "ber": "Bit error rate",
-    "transmit_seconds": "Time to transmit (s)",
-    "score_seconds": "Time to score (s)",
-}
-SHORT = {"snr_db": "SNR/dB", "channel_uses_per_pixel": "uses/pixel", "code.rate": "rate"}
-
-WIDTH, HEIGHT = 3.5, 2.4
-_LINES = ("-", "--", ":", "-.")
-_MARKERS = "osD^vPX<>*"
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+DRAWN = "drawn.json"
+"""Beside the figures: the names of those that were drawn, so that the next drawing takes away what it does not draw."""
+_FIXED = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -65,134 +44,378 @@ _STYLE = {
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
     "axes.formatter.limits": (-3, 5),
     "pdf.fonttype": 42,
-    "savefig.dpi": 200,
+    "svg.hashsalt": "semcomm",
 }
 
 
-def label_of(column: str, experiment: Experiment) -> str:
-    """Return what a column of the results is called on an axis, with its unit."""
-    for metric in experiment.image_metrics:
-        if metric.name == column:
-            return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
-    words = re.sub(r"[._]+", " ", column).strip()
-    return LABELS.get(column) or words[:1].upper() + words[1:] or column
+def draw(
+    results: Results,
+    folder: str | Path,
+    style: Mapping[str, Any] | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> list[Path]:
+    """Draw the experiment's figures, or the default ones: one of each for every channel that has its axis.
 
-
-def colours_of(experiment: Experiment) -> dict[str, str]:
-    """Return the colour of each transceiver, by their order in the experiment."""
-    return {name: PALETTE[n % len(PALETTE)] for n, name in enumerate(experiment.transceivers)}
-
-
-def main_axis(experiment: Experiment) -> str:
-    """Return what results run along: `snr_db` where it is swept, else the longest axis, else `transceiver`."""
-    swept = {axis: len(values) for axis, values in experiment.axes.items() if len(values) > 1}
-    return "snr_db" if "snr_db" in swept else max(swept, key=swept.get, default="transceiver")
-
-
-def quantities(results: Results) -> list[str]:
-    """Return the columns worth drawing: every metric, then the error rates of what was counted."""
-    counted = [y for y, (_, below) in RATIOS.items() if below in results.table and _sum(results, below) > 0]
-    return [*(metric.name for metric in results.experiment.image_metrics), *counted]
-
-
-def is_logarithmic(results: Results, y: str) -> bool:
-    """Say whether a quantity is an error rate that is not always 0."""
-    return y in RATIOS and _sum(results, RATIOS[y][0]) > 0
-
-
-def default_axes(experiment: Experiment) -> list[str]:
-    """Return what the figures of an experiment that names none run along.
-
-    That is the main axis. Where transceivers are swept along different ones, it is the rate if all of these are budgets
-    or layers, and otherwise each in turn.
-    """
-    main = main_axis(experiment)
-    if main == "transceiver" or main in experiment.channel_axes:
-        return [main]
-    swept = []
-    for name in experiment.transceivers:
-        settings = [point.parameters for point in experiment.points if point.transceiver == name]
-        counts = {axis: len({str(s[axis]) for s in settings if axis in s}) for axis in experiment.axes}
-        axis = max(counts, key=counts.get)
-        swept += [axis] if counts[axis] > 1 else []
-    swept = list(dict.fromkeys(swept))
-    return swept if len(swept) < 2 or not set(swept) <= BUDGETS else ["bpp"]
-
-
-def default_figures(results: Results) -> list[FigureSpec]:
-    """Return the figures of an experiment that names none."""
-    drawn = [y for y in quantities(results) if y not in RATIOS or is_logarithmic(results, y)]
-    axes = default_axes(results.experiment)
-    return [FigureSpec(x, y, log_y=is_logarithmic(results, y)) for x in axes for y in drawn]
-
-
-class CurveName(NamedTuple):
-    """What a legend calls a curve: its transceiver, what tells it from that one's others, its number among them."""
-
-    transceiver: str
-    telling: str
-    number: int
-
-
-def curve_names(frame: "pd.DataFrame", experiment: Experiment) -> dict[str, CurveName]:
-    """Return the name of each curve of `statistics.curves`."""
-    found: dict[str, CurveName] = {}
-    seen: dict[str, int] = {}
-    for curve, transceiver in zip(frame["curve"], frame["transceiver"]):
-        if curve not in found:
-            telling = curve.removeprefix(transceiver)
-            for axis in experiment.axes:
-                telling = telling.replace(f", {axis} ", f", {SHORT.get(axis, axis.replace('_', ' '))} ")
-            found[curve] = CurveName(transceiver, telling.removeprefix(", "), seen.get(transceiver, 0))
-            seen[transceiver] = seen.get(transceiver, 0) + 1
-    return found
-
-
-def positions(values: "pd.Series", axis: str, experiment: Experiment) -> tuple[np.ndarray, list[str] | None]:
-    """Return where values stand on an axis and, where they are no numbers, the names of its places 0, 1, 2, ..."""
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    if is_numeric_dtype(values) and not is_bool_dtype(values):
-        return values.to_numpy(dtype=float), None
-    known = list(experiment.transceivers) if axis == "transceiver" else map(label, experiment.axes.get(axis, []))
-    places = {value: at for at, value in enumerate(dict.fromkeys([*known, *values.dropna()]))}
-    return values.map(places).to_numpy(dtype=float), [str(value) for value in places]
-
-
-def draw(results: Results, folder: Path) -> list[Path]:
-    """Draw the experiment's figures, or the default ones, as PNG and PDF: one of each for every channel.
+    Figures that were drawn into the folder before and are not drawn now are removed; other files there are left alone.
 
     Args:
         results: of a run.
         folder: for the files, made if need be. Their names are made of the columns' and the channel's letters and
             digits alone.
+        style: arguments of `FigureStyle`, under those of each figure.
+        on_note: is given what the user should know, such as characters that no font has.
 
     Returns:
         The files.
 
     Raises:
-        ConfigurationError: when a figure names a column that is not there.
+        ConfigurationError: when a figure names a column, a curve or a value that is not there.
         RunError: when the folder cannot be written.
     """
-    import matplotlib
-
-    written, used = [], set()
+    folder, written, used = Path(folder), [], set()
+    if missing := unreadable((style or {}).get("font", ""), _names(results)):
+        on_note(f"no font on this machine has {missing[:12]}: figures show boxes instead. Noto Sans CJK may have it")
     for spec in results.experiment.figures or default_figures(results):
-        frame = _restricted(curves(results, spec.x, spec.y), spec)
-        channels = list(frame["channel"].unique())
+        styled = spec.styled(style)
+        channels = channels_of(results, spec)
         for channel in channels:
-            several = channel if len(channels) > 1 else ""
-            with matplotlib.rc_context(_STYLE):
-                figure = _figure(frame[frame["channel"] == channel], spec, results.experiment, several)
-                written += _save(figure, folder, _free_name(f"{spec.y} over {spec.x} {several}", used))
+            drawn = figure(results, spec, style, channel, channel if len(channels) > 1 else "")
+            name = _free_name(f"{' and '.join(spec.panels)} over {spec.x} {channel if len(channels) > 1 else ''}", used)
+            written += _save(drawn, folder, name, styled)
+    _tidy(folder, written)
     return written
 
 
-def _sum(results: Results, column: str) -> float:
-    return float(results.table[column].astype("float64").sum()) if column in results.table else 0.0
+def figure(
+    results: Results,
+    spec: FigureSpec,
+    style: Mapping[str, Any] | None = None,
+    channel: str | None = None,
+    title: str = "",
+) -> "Figure":
+    """Return a figure: a panel for each quantity, one legend, and notes on what the curves do not show.
+
+    Args:
+        results: of a run.
+        spec: what to draw.
+        style: arguments of `FigureStyle`, under those of `spec`.
+        channel: whose curves; none takes the first that has the axis.
+        title: above the panels.
+
+    Raises:
+        ConfigurationError: when the figure names a column, a curve or a value that is not there.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    styled = spec.styled(style)
+    channel = channel or next(iter(channels_of(results, spec)), next(iter(results.experiment.channels)))
+    with matplotlib.rc_context(_settings(styled, results)):
+        columns = min(styled.columns, len(spec.panels))
+        rows = -(-len(spec.panels) // columns)
+        drawn = Figure(figsize=(styled.width, styled.height * rows), layout="constrained")
+        panels = drawn.subplots(rows, columns, squeeze=False).ravel()
+        for axes, y in zip(panels, spec.panels):
+            one = replace(spec, y=y, log_y=spec.log_y or (len(spec.panels) > 1 and is_logarithmic(results, y)))
+            _write_notes(axes, draw_panel(axes, results, one, styled, channel).notes, styled)
+        for axes in panels[len(spec.panels) :]:
+            axes.remove()
+        if title:
+            drawn.suptitle(_text(title), fontsize=styled.font_size)
+        draw_legend(drawn, list(panels[: len(spec.panels)]), styled)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # `draw` says it once, in words
+            drawn.draw_without_rendering()  # with these settings, whoever saves it
+    return drawn
+
+
+def plot(
+    results: Results,
+    x: str,
+    y: str,
+    axes: "Axes | None" = None,
+    channel: str | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    where: Mapping[str, Any] | None = None,
+    style: Mapping[str, Any] | None = None,
+) -> "Axes":
+    """Draw the curves of y over x into matplotlib axes and return these; fonts and sizes stay as they are set.
+
+    Args:
+        results: of a run, or of several.
+        x: column on the horizontal axis.
+        y: column on the vertical axis.
+        axes: to draw into; none makes a figure with one panel.
+        channel: whose curves; none takes the first that has the axis.
+        log_x: logarithmic horizontal axis.
+        log_y: logarithmic vertical axis.
+        where: swept parameter -> its value.
+        style: arguments of `FigureStyle`; what concerns whole figures has no effect.
+
+    Returns:
+        The axes, with labels; `axes.legend()` names the curves.
+
+    Raises:
+        ConfigurationError: when a column, a curve or a value is not there.
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(layout="constrained")[1]
+    spec = FigureSpec(x, y, log_x, log_y, dict(where or {}), dict(style or {}))
+    channel = channel or next(iter(channels_of(results, spec)), next(iter(results.experiment.channels)))
+    if channel not in results.experiment.channels:
+        raise ConfigurationError(f"there is no channel {unknown_key(channel, list(results.experiment.channels))}")
+    draw_panel(axes, results, spec, spec.styled(), channel)
+    return axes
+
+
+def _settings(style: FigureStyle, results: Results) -> dict[str, Any]:
+    size = style.font_size
+    return {
+        **_FIXED,
+        "font.family": families(style.font, _names(results) + "".join(style.names.values())),
+        "font.size": size,
+        "axes.labelsize": size,
+        "axes.titlesize": size,
+        "xtick.labelsize": size - 1,
+        "ytick.labelsize": size - 1,
+        "legend.fontsize": size - 1,
+        "lines.markersize": 0.45 * size,
+        "savefig.dpi": style.dpi,
+    }
+
+
+def _names(results: Results) -> str:
+    experiment = results.experiment
+    return "".join(map(str, [*experiment.transceivers, *experiment.channels, *results.table.columns]))
+
+
+def channels_of(results: Results, spec: FigureSpec) -> list[str]:
+    """Return the channels on which some curve has a place on the horizontal axis; where none has, all with results."""
+    found = curves_of(results, spec.x, spec.panels[0])
+    there = {curve.channel for curve in found if any(place is not None and place == place for place in curve.places)}
+    known = list(dict.fromkeys(curve.channel for curve in found))
+    return [channel for channel in known if channel in there] or known
+
+
+def _chosen(results: Results, spec: FigureSpec, style: FigureStyle, channel: str) -> list[tuple[Curve, Style]]:
+    """Return the curves to draw with their styles, in the order of the legend."""
+    every = curves_of(results, spec.x, spec.y)
+    colours = {"colours": tuple(style.colours)} if style.colours else {}
+    styles = styles_of(every, results.experiment, **colours)
+    pairs = [(curve, look) for curve, look in zip(every, styles) if curve.channel == channel]
+    known = list(dict.fromkeys(name for curve in every for name in (curve.transceiver, curve.name)))
+    for name in (*style.curves, *style.names, *style.lines):
+        if name not in known:
+            raise ConfigurationError(f"figures: there is no transceiver or curve {unknown_key(name, known)}")
+    if style.curves:
+        pairs = [pair for name in style.curves for pair in pairs if name in (pair[0].transceiver, pair[0].name)]
+    return [(curve, replace(look, line=_of(style.lines, curve, look.line))) for curve, look in pairs]
+
+
+def _of(given: Mapping[str, str], curve: Curve, default: str) -> str:
+    """Return what a style says of a curve, by its name or that of its transceiver."""
+    return given.get(curve.name, given.get(curve.transceiver, default))
+
+
+def _restricted(curve: Curve, results: Results, where: Mapping[str, Any]) -> Curve | None:
+    """Return a curve with the points at which the swept parameters have these values or which do not have them."""
+    points = [results.experiment.points[n].parameters for n in curve.points]
+    kept = [n for n, at in enumerate(points) if all(at.get(axis, value) == value for axis, value in where.items())]
+    if not kept:
+        return None
+    arrays = {name: getattr(curve, name) for name in ("along", "values", "weights")}
+    cut = {name: None if array is None else array[kept] for name, array in arrays.items()}
+    return replace(curve, points=[curve.points[n] for n in kept], places=[curve.places[n] for n in kept], **cut)
+
+
+class Panel(NamedTuple):
+    """The curves of one panel, legend's name -> style, and what has to be said about those that it does not show."""
+
+    curves: dict[str, Style]
+    notes: list[str]
+
+
+def draw_panel(axes: "Axes", results: Results, spec: FigureSpec, style: FigureStyle, channel: str) -> Panel:
+    """Draw the curves of one quantity on one channel into axes.
+
+    Raises:
+        ConfigurationError: when the figure names a column, a curve or a value that is not there.
+    """
+    experiment = results.experiment
+    for axis, value in spec.where.items():
+        if all(point.parameters.get(axis) != value for point in experiment.points):
+            raise ConfigurationError(f"figures: no point has {axis} = {value!r}, so there is nothing to draw")
+    drawn = []
+    for curve, look in _chosen(results, spec, style, channel):
+        if (one := _restricted(curve, results, spec.where)) is not None:
+            drawn.append((one, look, _Points(one, results, spec)))
+    there = [one for one in drawn if one[2].anywhere]
+    nowhere = dict.fromkeys(curve.transceiver for curve, _, points in drawn if not points.anywhere)
+    axes.set_xlabel(_text(label_of(spec.x, experiment)))
+    axes.set_ylabel(_text(label_of(spec.y, experiment)))
+    places = places_of(spec.x, experiment)
+    if places:
+        axes.set_xticks(range(len(places)), [_text(place, 16) for place in places])
+        axes.set_xlim(-0.5, len(places) - 0.5)
+    elif spec.x in experiment.axes and not spec.log_x:
+        ticks = sorted({x for _, _, points in there for x in points.x if np.isfinite(x)})
+        if _apart(ticks):
+            axes.set_xticks(ticks)
+    shown = [one for one in there if np.isfinite(one[2].x).any()]
+    alike = len({curve.telling for curve, _, _ in shown}) <= 1
+    _scale(axes, [points for _, _, points in shown], spec, style)
+    named = {}
+    for curve, look, points in shown:
+        full = ", ".join(filter(None, [curve.transceiver, "" if alike else curve.telling]))
+        name = _text(_of(style.names, curve, full) if alike or curve.name in style.names else full)
+        line = _curve(axes, points, look, style, 0.15 if len(shown) <= 4 else 0.08, lines=not places)
+        line.set_label(name)
+        named[name] = look
+    _limit(axes, [points for _, _, points in shown], spec, style)
+    notes = _notes([one[2] for one in shown], label_of(spec.y, experiment), spec.y)
+    if away := dict.fromkeys(curve.transceiver for curve, _, points in there if not np.isfinite(points.x).all()):
+        notes.append(f"Points without a place on the horizontal axis: {', '.join(away)}.")
+    if nowhere:
+        notes.append(f"{label_of(spec.y, experiment)}: none of {', '.join(nowhere)}.")
+    return Panel(named, notes)
+
+
+def places_of(axis: str, experiment: Experiment) -> list[str] | None:
+    """Return the names of an axis's places 0, 1, 2, ...; None for an axis of numbers."""
+    values = experiment.axes.get(axis, [])
+    if axis in ("transceiver", "channel"):
+        values = getattr(experiment, f"{axis}s")
+    elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return None
+    return [str(label(value)) for value in values]
+
+
+class _Points:
+    """A curve as a panel has it: places as numbers, means and intervals, and what has no place."""
+
+    def __init__(self, curve: Curve, results: Results, spec: FigureSpec) -> None:
+        found = curve.estimates(limits_of(results, spec.y))
+        x = _positions(curve.places, spec.x, results.experiment)
+        order = np.argsort(x, kind="stable")
+        self.x = np.where(x > 0, x, np.nan)[order] if spec.log_x else x[order]
+        self.mean, self.low, self.high = (
+            np.array([getattr(e, name) for e in found])[order] for name in ("mean", "low", "high")
+        )
+        self.infinite = np.array([e.infinite for e in found])[order]
+        self.endless = np.isnan(self.mean) & (self.infinite > 0)
+        self.at_zero = spec.log_y & (self.mean <= 0)
+        self.anywhere = bool((~np.isnan(self.mean) | self.endless).any())
+
+
+def _positions(places: list[Any], axis: str, experiment: Experiment) -> np.ndarray:
+    names = places_of(axis, experiment)
+    if names is None:
+        return np.array(places, dtype=float)
+    return np.array([names.index(str(place)) if str(place) in names else np.nan for place in places])
+
+
+def _apart(places: list[float]) -> bool:
+    """Say whether there are few enough places, far enough apart, to have a tick each."""
+    return 0 < len(places) <= 8 and all(b - a >= 0.07 * (places[-1] - places[0]) for a, b in itertools.pairwise(places))
+
+
+def _scale(axes: "Axes", curves: list[_Points], spec: FigureSpec, style: FigureStyle) -> None:
+    if spec.log_x and any(np.isfinite(points.x).any() for points in curves):
+        axes.set_xscale("log")
+    means = np.concatenate([points.mean for points in curves]) if curves else np.array([])
+    if spec.log_y and (means > 0).any():
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("")
+        top, bottom = np.nanmax(means), means[means > 0].min()
+        axes.set_ylim(10 ** math.floor(math.log10(bottom) - 0.2), 10 ** math.ceil(math.log10(top)) * 1.3)
+
+
+def _limit(axes: "Axes", curves: list[_Points], spec: FigureSpec, style: FigureStyle) -> None:
+    """Set the limits that were asked for; without them, wide intervals of few images do not squeeze the curves."""
+    means = np.concatenate([points.mean for points in curves]) if curves else np.array([])
+    if style.x_limits:
+        axes.set_xlim(style.x_limits)
+    if spec.y in style.y_limits:
+        axes.set_ylim(style.y_limits[spec.y])
+    elif axes.get_yscale() == "linear" and np.isfinite(means).any() and np.nanmax(means) > np.nanmin(means):
+        low, high = np.nanmin(means), np.nanmax(means)
+        (bottom, top), room = axes.get_ylim(), 0.5 * (high - low)
+        axes.set_ylim(max(bottom, low - room), min(top, high + room))
+
+
+def _curve(axes: "Axes", points: _Points, look: Style, style: FigureStyle, alpha: float, lines: bool) -> Any:
+    """Draw one curve and return its line."""
+    logarithmic = axes.get_yscale() == "log"
+    mean = np.where(points.mean > 0, points.mean, np.nan) if logarithmic else points.mean
+    low = np.maximum(points.low, axes.get_ylim()[0]) if logarithmic else points.low
+    pen = (
+        look.matplotlib()
+        | ({} if lines else {"linestyle": ""})
+        | ({} if style.markers or not lines else {"marker": ""})
+    )
+    (line,) = axes.plot(points.x, mean, **pen)
+    known = np.isfinite(mean) & np.isfinite(low)
+    if style.intervals == "bands" and lines and known.sum() > 1:
+        axes.fill_between(points.x, low, points.high, where=known, color=look.colour, alpha=alpha, lw=0)
+    elif style.intervals != "none" and known.any():
+        axes.vlines(points.x[known], low[known], points.high[known], color=look.colour, alpha=0.5, lw=1.2)
+    edges = {"transform": axes.get_xaxis_transform(), "linestyle": "", "color": look.colour, "clip_on": False}
+    for which, y, marker in ((points.endless, 1.0, "^"), (points.at_zero, 0.0, "v")):
+        if which.any():  # a line without points has no extent, which the layout cannot bear
+            axes.plot(points.x[which], np.full(which.sum(), y), marker=marker, markersize=5, **edges)
+    return line
+
+
+def _notes(curves: list[_Points], name: str, column: str) -> list[str]:
+    """Return what has to be said of points that the curves do not show, or not in full."""
+    placed = [(points, np.isfinite(points.x)) for points in curves]
+    notes = []
+    if any(points.endless[at].any() for points, at in placed):
+        notes.append(f"▲ {column} is infinite for every image.")
+    if partly := sum(int(points.infinite[at & ~points.endless].sum()) for points, at in placed):
+        notes.append(f"{partly} infinite values are left out of the means.")
+    if any(points.at_zero[at].any() for points, at in placed):
+        notes.append(f"▼ {name} is 0.")
+    if empty := sum(int((np.isnan(points.mean) & (points.infinite == 0) & at).sum()) for points, at in placed):
+        notes.append(f"{empty} points have no {name}.")
+    return notes
+
+
+def _write_notes(axes: "Axes", notes: list[str], style: FigureStyle) -> None:
+    if notes:
+        width = int(66 * style.width / 3.5 / min(style.columns, len(axes.figure.axes)))
+        text = "\n".join(line for note in notes for line in textwrap.wrap(_text(note, 400), max(20, width)))
+        where = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+        axes.annotate(text, (0, 0), (-20, -27), **where, fontsize=0.75 * style.font_size, color="#555555")
+
+
+def _save(figure: "Figure", folder: Path, name: str, style: FigureStyle) -> Iterator[Path]:
+    import matplotlib
+
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    for kind in style.formats:
+        buffer = BytesIO()
+        with matplotlib.rc_context(_FIXED), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            figure.savefig(buffer, format=kind, dpi=style.dpi, metadata=metadata.get(kind, {}))
+        path = folder / f"{name}.{kind}"
+        write_whole(path, buffer.getvalue())
+        yield path
+
+
+def _tidy(folder: Path, written: list[Path]) -> None:
+    """Remove what was drawn before and is no longer, and note what is there now."""
+    names, listing = [path.name for path in written], folder / DRAWN
+    before = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else []
+    for name in set(before) - set(names):
+        if name == Path(name).name:
+            (folder / name).unlink(missing_ok=True)
+    write_whole(listing, json.dumps(names).encode())
 
 
 def _free_name(text: str, used: set[str]) -> str:
@@ -201,169 +424,6 @@ def _free_name(text: str, used: set[str]) -> str:
     name = next(name for name in names if name not in used)
     used.add(name)
     return name
-
-
-def _save(figure: "Figure", folder: Path, name: str) -> Iterator[Path]:
-    for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
-        buffer = BytesIO()
-        figure.savefig(buffer, format=suffix[1:], metadata=metadata)
-        path = Path(folder) / f"{name}{suffix}"
-
-        write_whole(path, buffer.getvalue())
-        yield path
-
-
-def _restricted(frame: "pd.DataFrame", spec: FigureSpec) -> "pd.DataFrame":
-    """Return the points at which the swept parameters have the figure's values, or which do not have them at all."""
-    for axis, value in spec.where.items():
-        if axis not in frame or not (frame[axis] == value).any():
-            raise ConfigurationError(f"figures: no point has {axis} = {value!r}, so there is nothing to draw")
-        frame = frame[(frame[axis] == value) | frame[axis].isna()]
-    return frame
-
-
-def _figure(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment, title: str) -> "Figure":
-    from matplotlib.figure import Figure
-
-    names = curve_names(frame, experiment)
-    there = frame["curve"].isin(frame["curve"][frame["mean"].notna() | (frame["infinite"] > 0)])
-    nowhere, frame = list(frame["transceiver"][~there].unique()), frame[there]
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-    axes = figure.add_subplot()
-    at, places = positions(frame[spec.x], spec.x, experiment)
-    frame = frame.assign(at=np.where(at > 0, at, np.nan) if spec.log_x else at)
-    names = {curve: names[curve] for curve in frame["curve"][frame["at"].notna()].unique()}
-    axes.set_xlabel(_text(label_of(spec.x, experiment)))
-    axes.set_ylabel(_text(label_of(spec.y, experiment)))
-    axes.set_title(_text(title))
-    if places:
-        axes.set_xticks(range(len(places)), [_text(place, 16) for place in places])
-        axes.set_xlim(-0.5, len(places) - 0.5)
-    elif spec.x in experiment.axes and not spec.log_x and _apart(ticks := sorted(frame["at"].dropna().unique())):
-        axes.set_xticks(ticks)
-    _scale(axes, frame, spec)
-    look = {"alpha": 0.15 if len(names) <= 4 else 0.08, "lines": not places}
-    handles = [_curve(axes, frame[frame["curve"] == c], experiment, spec, names[c].number, **look) for c in names]
-    notes = _notes(frame, spec, experiment)
-    if nowhere:
-        notes.append(f"{label_of(spec.y, experiment)}: none of {', '.join(nowhere)}.")
-    if notes:
-        text = "\n".join(line for note in notes for line in textwrap.wrap(_text(note, 400), 66))
-        where = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(text, (0, 0), (-20, -27), **where, va="top", fontsize=6, color="#555555")
-    if handles:
-        _legend(figure, _entries(handles, list(names.values())))
-    return figure
-
-
-def _apart(places: list[float]) -> bool:
-    """Say whether there are few enough places, far enough apart, to have a tick each."""
-    return len(places) <= 8 and all(b - a >= 0.07 * (places[-1] - places[0]) for a, b in itertools.pairwise(places))
-
-
-Entries = list[tuple["Line2D", str]]
-
-
-def _entries(handles: list["Line2D"], names: list[CurveName]) -> list[Entries]:
-    """Return a legend's groups: the curves or, where all transceivers have the same kinds, transceivers and kinds."""
-    from matplotlib.lines import Line2D
-
-    kinds: dict[str, list[str]] = {}
-    for name in names:
-        kinds.setdefault(name.transceiver, []).append(name.telling)
-    shared = next(iter(kinds.values()))
-    if len(kinds) == 1 or len(shared) == 1 or any(others != shared for others in kinds.values()):
-        return [[(handle, ", ".join(filter(None, name[:2]))) for handle, name in zip(handles, names)]]
-    solid = "-" if handles[0].get_linestyle() != "None" else ""
-    transceivers, tellings = [], []
-    for handle, name in zip(handles[:: len(shared)], kinds):
-        colour, marker = handle.get_color(), handle.get_marker()
-        transceivers.append((Line2D([], [], color=colour, marker=marker, linestyle=solid), name))
-    for handle, telling in zip(handles, shared):
-        hollow = handle.get_markerfacecolor() == "white"
-        marker = {"marker": "o", "markerfacecolor": "white" if hollow else None} if hollow or not solid else {}
-        line = Line2D([], [], color="#444444", linestyle=handle.get_linestyle(), **marker)
-        tellings.append((line, telling))
-    return [transceivers, tellings]
-
-
-def _legend(figure: "Figure", groups: list[Entries]) -> None:
-    """Place the legend below the axes, where it covers no data, and make the figure as much higher."""
-    from matplotlib.lines import Line2D
-
-    texts = [text for group in groups for _, text in group]
-    columns = 2 if len(texts) > 1 and max(map(len, texts)) <= 24 else 1
-    if len(groups) == columns:  # a column for each
-        blank = Line2D([], [], linestyle=""), ""
-        rows = max(map(len, groups))
-        groups = [[*group, *[blank] * (rows - len(group))] for group in groups]
-    handles, texts = zip(*(entry for group in groups for entry in group))
-    figure.set_figheight(HEIGHT + 0.16 * -(-len(texts) // columns))
-    where = {"loc": "outside lower center", "ncols": columns, "frameon": False, "handlelength": 2.6}
-    figure.legend(handles, [_text(text) for text in texts], **where)
-
-
-def _scale(axes: "Axes", frame: "pd.DataFrame", spec: FigureSpec) -> None:
-    if spec.log_x and frame["at"].notna().any():
-        axes.set_xscale("log")
-    if spec.log_y and (frame["mean"] > 0).any():
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter("")
-        top, bottom = frame["mean"].max(), frame["mean"][frame["mean"] > 0].min()
-        axes.set_ylim(10 ** math.floor(math.log10(bottom) - 0.2), 10 ** math.ceil(math.log10(top)) * 1.3)
-
-
-def _curve(
-    axes: "Axes", rows: "pd.DataFrame", experiment: Experiment, spec: FigureSpec, number: int, alpha: float, lines: bool
-) -> Any:
-    """Draw one curve and return what stands for it in the legend."""
-    rows = rows[rows["at"].notna()].sort_values("at")
-    transceiver = list(experiment.transceivers).index(rows["transceiver"].iloc[0]) if len(rows) else 0
-    style = {
-        "color": PALETTE[transceiver % len(PALETTE)],
-        "marker": _MARKERS[transceiver % len(_MARKERS)],
-        "linestyle": _LINES[number % len(_LINES)] if lines else "",
-        "markerfacecolor": None if number // len(_LINES) % 2 == 0 else "white",
-    }
-    mean = rows["mean"].where(rows["mean"] > 0) if spec.log_y else rows["mean"]
-    low = rows["low"].clip(lower=axes.get_ylim()[0]) if spec.log_y else rows["low"]
-    (line,) = axes.plot(rows["at"], mean, **style)
-    if lines and mean.notna().sum() > 1:
-        axes.fill_between(rows["at"], low, rows["high"], where=mean.notna(), color=style["color"], alpha=alpha, lw=0)
-    else:
-        axes.vlines(rows["at"], low, rows["high"], color=style["color"], alpha=0.5, lw=1.2)
-    edges = {"transform": axes.get_xaxis_transform(), "linestyle": "", "color": style["color"], "clip_on": False}
-    for which, y, marker in ((_endless(rows), 1.0, "^"), (_at_zero(rows, spec), 0.0, "v")):
-        if which.any():  # a line without points has no extent, which the layout cannot bear
-            axes.plot(rows["at"][which], np.full(which.sum(), y), marker=marker, markersize=5, **edges)
-    return line
-
-
-def _endless(rows: "pd.DataFrame") -> "pd.Series":
-    """Points whose every value is infinite."""
-    return rows["mean"].isna() & (rows["infinite"] > 0)
-
-
-def _at_zero(rows: "pd.DataFrame", spec: FigureSpec) -> "pd.Series":
-    """Points that a logarithmic axis has no place for."""
-    return spec.log_y & (rows["mean"] <= 0)
-
-
-def _notes(frame: "pd.DataFrame", spec: FigureSpec, experiment: Experiment) -> list[str]:
-    """Return what has to be said of points that the curves do not show, or not in full."""
-    notes = []
-    shown = frame[frame["at"].notna()]
-    if _endless(shown).any():
-        notes.append(f"▲ {spec.y} is infinite for every image.")
-    if partly := int(shown["infinite"][~_endless(shown)].sum()):
-        notes.append(f"{partly} infinite values are left out of the means.")
-    if _at_zero(shown, spec).any():
-        notes.append(f"▼ {label_of(spec.y, experiment)} is 0.")
-    if empty := int((shown["mean"].isna() & (shown["infinite"] == 0)).sum()):
-        notes.append(f"{empty} points have no {label_of(spec.y, experiment)}.")
-    if away := list(frame["transceiver"][frame["at"].isna()].unique()):
-        notes.append(f"Points without a place on the horizontal axis: {', '.join(away)}.")
-    return notes
 
 
 def _text(text: str, longest: int = 44) -> str:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import ClassVar, Literal
 
@@ -33,16 +33,33 @@ class ChannelOutput:
     Attributes:
         received: one tensor per image: `complex64` symbols [k], or `uint8` bits [n].
         gain: the receiver's knowledge of the fading, `complex64` [k] per image; None without fading.
-        noise_variance: N0 per image [B], an uncertain gain's error included; None where bits are carried.
+        noise_variance: N0, an uncertain gain's error included: per image [B], or a list of one tensor [k] per image
+            where it differs from symbol to symbol; None where bits are carried.
         crossover: probability of a bit flip per image [B]; None where symbols are carried.
-        pilot_uses: channel uses spent on pilots per image [B].
+        pilot_uses: resource elements spent on pilots, per image [B].
+        overhead_uses: resource elements, or samples of the signal, that carry neither data nor pilots, per image [B].
+        streams: symbols that share a resource element, per image [B].
+        papr_db: peak power of the signal over its mean per image [B], where the channel makes a signal of the symbols;
+            None where the symbols are the signal.
     """
 
     received: list[Tensor]
     gain: list[Tensor] | None = None
-    noise_variance: Tensor | None = None
+    noise_variance: Tensor | list[Tensor] | None = None
     crossover: Tensor | None = None
     pilot_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
+    overhead_uses: Tensor = field(default_factory=lambda: torch.zeros(()))
+    streams: Tensor = field(default_factory=lambda: torch.ones(()))
+    papr_db: Tensor | None = None
+
+    def part(self, parts: Sequence[slice]) -> "ChannelOutput":
+        """Return what came of a part of each image's symbols or bits, for links that send several in a row."""
+
+        def of(values: list[Tensor] | None) -> list[Tensor] | None:
+            return values and [value[part] for value, part in zip(values, parts)]
+
+        noise = of(self.noise_variance) if isinstance(self.noise_variance, list) else self.noise_variance
+        return replace(self, received=of(self.received), gain=of(self.gain), noise_variance=noise)
 
     def equalised(self) -> list[Tensor]:
         """Return the MMSE estimate h*·y / (|h|² + N0) of each image's symbols; without fading, what was received.
@@ -76,14 +93,14 @@ class ChannelOutput:
 
 
 class Channel(Component, ABC):
-    """Carries one tensor per image and adds what nature adds. Noise is drawn per image on the CPU."""
+    """A channel: applied to one tensor per image. Noise is drawn per image on the CPU."""
 
     carries: ClassVar[Carries] = "symbols"
     snr_db: float = inf
     """Nominal Es/N0 in dB, for the results; NaN where there is no such thing."""
 
     def __call__(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
-        """Carry one tensor per image.
+        """Check what is sent, and carry one tensor per image.
 
         Args:
             sent: `complex64` symbols [k], or `uint8` bits [n], per image.
@@ -99,14 +116,49 @@ class Channel(Component, ABC):
                     f"{type(self).__name__} carries {self.carries}, and was given {kind}: choose a channel for {kind}, "
                     f"or give the transceiver {'no' if kind == 'symbols' else 'a'} constellation"
                 )
-        return self._carry(list(sent), list(seeds))
+        return self.carry(list(sent), list(seeds))
 
     @abstractmethod
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput: ...
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Apply the channel: the one method in which channels differ. Call the channel itself, which checks first.
+
+        Args:
+            sent: `complex64` symbols [k], or `uint8` bits [n], per image.
+            seeds: one per image. Draw from `seed.generator(purpose)`, so that every transceiver meets the same noise.
+        """
 
     @abstractmethod
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
-        """Return what the transmitter is told of the SNR, in dB, per image [B]; NaN for nothing."""
+        """Return the SNR that the transmitter knows, in dB, per image [B]; NaN for nothing."""
+
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return the gain of each symbol as the receiver has it, for link simulations; None without fading.
+
+        Symbol i arrives with the SNR |h_i|²·10^(snr_db/10), `snr_db` being the channel's own: the noise that an
+        estimate of the gain adds is in it.
+
+        Args:
+            seeds: one per image.
+            channel_uses: symbols sent, per image.
+
+        Returns:
+            One real tensor `float32` [k] per image, |h_i| in the order of the symbols; or None.
+        """
+        return None
+
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return what the transmitter knows of the `gains` before it sends; None where `csi` is the average or none.
+
+        They differ from the true ones by a `csi_error_db`, and by their age where CSI is delayed.
+
+        Args:
+            seeds: one per image.
+            channel_uses: symbols that the image is about to send, per image.
+
+        Returns:
+            As `gains`; or None.
+        """
+        return None
 
     @abstractmethod
     def capacity(self, seeds: Sequence[Seed], channel_uses: Sequence[int] | None = None) -> Tensor:

@@ -38,7 +38,8 @@ class BitFlips16QAM(Channel):
         self.eb_n0_db = self.snr_db - difference
         self.crossover = bit_error_rate(self.eb_n0_db)
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Flip bits of each image."""
         received = [_flipped(bits, self.crossover, seed.generator("noise")) for bits, seed in zip(sent, seeds)]
         return ChannelOutput(received=received, crossover=torch.full((len(sent),), self.crossover))
 

@@ -1,7 +1,6 @@
 """Flat fading: y = h·x + n with E|h|² = 1, constant over a symbol, a block of symbols or a whole image."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import ceil, isfinite, nan, sqrt
 from typing import Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.channels.base import Channel, ChannelOutput, checked_snr, complex_normal, noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
@@ -36,7 +36,7 @@ class _Fading(Channel):
             )
         self.snr_db = checked_snr(snr_db)
         self.coherence = coherence
-        self.told = csi
+        self.known_csi = csi
         self.csi_error_db = csi_error_db
         self.pilots = pilots
 
@@ -49,7 +49,8 @@ class _Fading(Channel):
         scattered = complex_normal(stretches, seed.generator("fading")) / sqrt(1 + self.k_factor)
         return scattered + sqrt(self.k_factor / (1 + self.k_factor))
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Fade the symbols of each image and add noise."""
         n0 = noise_variance(self.snr_db)
         received, known, pilot_uses = [], [], []
         error_variance = torch.zeros(())
@@ -79,13 +80,32 @@ class _Fading(Channel):
         return sight + weight * (seen - sight), weight * pilot_noise
 
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
-        """Return the SNR that the transmitter is told, in dB, per image [B]."""
-        if self.told == "none":
+        """Return the SNR that the transmitter knows, in dB, per image [B]."""
+        if self.known_csi == "none":
             return torch.full((len(seeds),), nan)
         snr_db = torch.full((len(seeds),), self.snr_db + self.csi_error_db)
-        if self.told == "instantaneous":
+        if self.known_csi == "instantaneous":
             snr_db = snr_db + 10 * torch.log10(self._power(seeds))
         return snr_db
+
+    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor]:
+        """Return |h| of each symbol [k], per image; estimated from `pilots`, divided by the root of 1 + error/N0."""
+        n0, found = noise_variance(self.snr_db), []
+        for seed, count in zip(seeds, channel_uses):
+            stretches, length = self._stretches(count)
+            h = self._gains(seed, stretches)
+            if self.pilots is not None:
+                h, error_variance = self._estimated(h, n0, seed)
+                h = h / (1 + error_variance / n0).sqrt()
+            found.append(h.abs().repeat_interleave(length)[:count])
+        return found
+
+    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
+        """Return the `gains`, `csi_error_db` included; None unless `csi` is instantaneous."""
+        if self.known_csi != "instantaneous":
+            return None
+        factor = 10 ** (self.csi_error_db / 20)
+        return [h * factor for h in self.gains(seeds, channel_uses)]
 
     def _power(self, seeds: Sequence[Seed]) -> Tensor:
         return torch.stack([self._gains(seed, 1)[0].abs() ** 2 for seed in seeds])
@@ -114,8 +134,8 @@ class Rayleigh(_Fading):
     Args:
         snr_db: average Es/N0 in dB, for symbols of power 1.
         coherence: how long the gain stays: an `image`, a `symbol`, or this many symbols.
-        csi: what the transmitter is told: the `average` SNR, the `instantaneous` one (coherence `image`), or `none`.
-        csi_error_db: added to what the transmitter is told.
+        csi: what the transmitter knows: the `average` SNR, the `instantaneous` one (coherence `image`), or `none`.
+        csi_error_db: added to the SNR that the transmitter knows.
         pilots: channel uses per stretch of constant gain from which the receiver estimates it (MMSE), counted in the
             ledger; without them, it knows the gain.
     """
@@ -160,7 +180,7 @@ class Rician(_Fading):
         self.k_factor = 10 ** (k_factor_db / 10)
 
 
-@lru_cache
+@cached(most=128)
 def _ergodic_capacity(snr_db: float, k_factor: float) -> float:
     """E log2(1 + |h|²·SNR), by quadrature: 2(1+K)|h|² is noncentral chi-squared (2 degrees, noncentrality 2K)."""
     from scipy.integrate import quad

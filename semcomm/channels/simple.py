@@ -17,7 +17,8 @@ class Noiseless(Channel):
 
     carries = "either"
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Pass on what is sent."""
         none = torch.zeros(len(sent))
         return ChannelOutput(received=sent, noise_variance=none, crossover=none)
 
@@ -35,25 +36,26 @@ class AWGN(Channel):
 
     Args:
         snr_db: Es/N0 in dB, for symbols of power 1. N0 follows from it alone, never from the symbols sent.
-        csi: what the transmitter is told: the `average` SNR, or `none`.
-        csi_error_db: added to what the transmitter is told, for curves over a wrongly known SNR.
+        csi: what the transmitter knows: the `average` SNR, or `none`.
+        csi_error_db: added to the SNR that the transmitter knows, for curves over a wrongly known SNR.
     """
 
     def __init__(
         self, snr_db: float = 10.0, csi: Literal["average", "none"] = "average", csi_error_db: float = 0.0
     ) -> None:
         self.snr_db = checked_snr(snr_db)
-        self.told = csi
+        self.known_csi = csi
         self.csi_error_db = csi_error_db
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Add noise to the symbols of each image."""
         n0 = noise_variance(self.snr_db)
         noise = [complex_normal(len(x), seed.generator("noise")).mul_(n0.sqrt()) for x, seed in zip(sent, seeds)]
         return ChannelOutput([n.add_(x) for n, x in zip(noise, sent)], noise_variance=n0.expand(len(sent)))
 
     def csi(self, seeds: Sequence[Seed]) -> Tensor:
-        """Return the SNR that the transmitter is told, in dB, per image [B]."""
-        return torch.full((len(seeds),), nan if self.told == "none" else self.snr_db + self.csi_error_db)
+        """Return the SNR that the transmitter knows, in dB, per image [B]."""
+        return torch.full((len(seeds),), nan if self.known_csi == "none" else self.snr_db + self.csi_error_db)
 
     def capacity(self, seeds: Sequence[Seed], channel_uses: Sequence[int] | None = None) -> Tensor:
         """Return log2(1 + SNR) per image [B] (Shannon 1948)."""
@@ -75,7 +77,8 @@ class BinarySymmetric(Channel):
             raise ConfigurationError(f"crossover is {crossover}; it is a probability, 0 to 1")
         self.crossover = crossover
 
-    def _carry(self, sent: list[Tensor], seeds: list[Seed]) -> ChannelOutput:
+    def carry(self, sent: Sequence[Tensor], seeds: Sequence[Seed]) -> ChannelOutput:
+        """Flip bits of each image."""
         received = [
             bits ^ (torch.rand(len(bits), generator=seed.generator("noise")) < self.crossover).to(torch.uint8)
             for bits, seed in zip(sent, seeds)

@@ -15,6 +15,7 @@ from semcomm.channels import Channel
 from semcomm.component import Component, plain
 from semcomm.configuration import as_data, as_spec, build, overridden, read_yaml, unknown_key, with_argument
 from semcomm.errors import ConfigurationError
+from semcomm.experiment.figure import FigureSpec
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
@@ -23,28 +24,6 @@ from semcomm.transceivers import Link
 CHANNEL_AXIS = "channel."
 MAX_POINTS = 100_000
 """Of a transceiver or a channel: each is built before anything is sent."""
-
-
-@dataclass(frozen=True)
-class FigureSpec:
-    """A figure of the results.
-
-    Args:
-        x: column on the horizontal axis: a swept parameter, `snr_db`, `bpp`, `cbr`, ...
-        y: column on the vertical axis: a metric, `bler`, `ber`, ...
-        log_x: logarithmic horizontal axis.
-        log_y: logarithmic vertical axis.
-        where: swept parameter -> the value that it has in this figure; without it every value is drawn.
-    """
-
-    x: str
-    y: str
-    log_x: bool = False
-    log_y: bool = False
-    where: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "where", as_data(self.where))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many layers each block of an image gets: the same everywhere, or more where there is more to see.
+"""Allocation of layers to the blocks of an image: the same number everywhere, or more where there is more detail.
 
 A plan is `uint8` [B, h, w], the number of layers of each block of stride x stride pixels. The receiver needs it, as the
 bytes that `semcomm.jscc.plans` makes of it.
@@ -11,26 +11,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SEARCH_STEPS = 24
-FOLLOWED = 0.7
-"""Power of a block's activity that its channel uses follow where the channel is good."""
-FOLLOWED_DB = (-2.0, 10.0)
-"""SNRs at which they hardly follow it, and as far as that."""
-LEAST_FOLLOWED = 0.05
-"""Share of that power that is always followed: which blocks have one layer more where a layer for all is too much."""
+ACTIVITY_EXPONENT = 0.7
+"""Power of a block's activity to which its channel uses are proportional on a good channel."""
+EXPONENT_RANGE_DB = (-2.0, 10.0)
+"""SNRs between which the exponent grows from its least to its full value."""
+LEAST_EXPONENT = 0.05
+"""Least share of the full exponent: it decides which blocks get a layer more where the budget has none for all."""
 
 
-def followed(snr_db: Tensor) -> Tensor:
+def activity_exponent(snr_db: Tensor) -> Tensor:
     """Return the power of a block's activity that its channel uses should follow at an SNR in dB, any shape.
 
-    On a poor channel, layers for the busy blocks alone are worth less than what they take from the others: the power of
-    the symbols goes to busy blocks in any case.
+    On a poor channel, layers for busy blocks alone gain less than the other blocks lose: busy blocks have most of the
+    symbols' power in any case.
     """
-    low, high = FOLLOWED_DB
-    return FOLLOWED * ((snr_db - low) / (high - low)).clamp(LEAST_FOLLOWED, 1)
+    low, high = EXPONENT_RANGE_DB
+    return ACTIVITY_EXPONENT * ((snr_db - low) / (high - low)).clamp(LEAST_EXPONENT, 1)
 
 
 def activity(images: Tensor, stride: int) -> Tensor:
-    """Return the logarithm (base 2) of the mean gradient's magnitude in each block, [B, H/stride, W/stride].
+    """Return the logarithm (base 2) of the gradient's RMS magnitude in each block, [B, H/stride, W/stride].
 
     Args:
         images: [B, 3, H, W], sides divisible by `stride`.
@@ -42,14 +42,14 @@ def activity(images: Tensor, stride: int) -> Tensor:
     return 0.5 * torch.log2(energy + 1e-5)
 
 
-def planned(target_log2_uses: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
-    """Return the plan that follows `wish` as far as the budget allows: never more channel uses, seldom fewer by much.
+def allocate(target_log2_uses: Tensor, budget: Tensor, uses: Sequence[int]) -> Tensor:
+    """Return the plan that is closest to a target within the budget: never more channel uses, seldom fewer by much.
 
-    A block gets the most layers whose channel uses are at most 2^(wish + c), with one c for each image; the first
+    A block gets the most layers whose channel uses are at most 2^(target + c), with one c for each image; the first
     layer in any case.
 
     Args:
-        wish: [B, h, w], logarithm (base 2) of the channel uses that a block should have, up to a constant.
+        target_log2_uses: [B, h, w], logarithm (base 2) of the channel uses that a block should have, up to a constant.
         budget: channel uses of a block on average, [B].
         uses: channel uses of a block with 1, 2, ... layers.
     """

@@ -1,4 +1,4 @@
-"""The parts of which the networks are made."""
+"""Building blocks of the networks."""
 
 import torch
 from torch import Tensor, nn
@@ -8,21 +8,21 @@ SNR_FEATURES = 32
 
 
 class Condition(nn.Module):
-    """An SNR in dB and what rounding to a constellation takes, as features for the gates."""
+    """Features of an SNR in dB and a constellation's quantisation error, for the gates."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2, SNR_FEATURES), nn.Tanh(), nn.Linear(SNR_FEATURES, SNR_FEATURES))
 
-    def forward(self, snr_db: Tensor, rounding: float) -> Tensor:
-        """[B], and `constellation.rounding` -> [B, SNR_FEATURES]."""
+    def forward(self, snr_db: Tensor, error: float) -> Tensor:
+        """SNRs [B], and `constellation.quantisation_error` -> [B, SNR_FEATURES]."""
         snr_db = snr_db.float()
-        given = [(snr_db - 9) / 7, torch.full_like(snr_db, (rounding - 0.3) / 0.2)]
+        given = [(snr_db - 9) / 7, torch.full_like(snr_db, (error - 0.3) / 0.2)]
         return torch.tanh(self.layers(torch.stack(given, 1)))
 
 
 class GatedBlock(nn.Module):
-    """Two convolutions beside a shortcut; between them, gates in [0.5, 1.5] that follow the SNR.
+    """A residual block of two convolutions with gates in [0.5, 1.5] between them that depend on the SNR.
 
     Gates by the SNR are ADJSCC's (Xu et al. 2022, arXiv 2012.00533), without its pooling.
     """
@@ -38,7 +38,7 @@ class GatedBlock(nn.Module):
             self.second.weight *= 0.3
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[B, C, h, w] and [B, SNR_FEATURES] -> [B, C, h, w]."""
+        """Features [B, C, h, w] and the SNR's [B, SNR_FEATURES] -> [B, C, h, w]."""
         gate = 1 + 0.5 * torch.tanh(self.gate(condition))
         y = F.leaky_relu(self.first(x), 0.1, inplace=True)
         return x + self.second(y * gate[:, :, None, None].to(y.dtype))
@@ -52,32 +52,32 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(GatedBlock(channels) for _ in range(blocks))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """[B, C, h, w] -> [B, C, h, w]."""
+        """Features [B, C, h, w] -> [B, C, h, w]."""
         for block in self.blocks:
             x = block(x, condition)
         return x
 
 
 def unshuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Sequential:
-    """Return what takes [B, channels_in, h·factor, w·factor] to [B, channels, h, w]."""
+    """Return the module [B, channels_in, h·factor, w·factor] -> [B, channels, h, w]."""
     convolution = nn.Conv2d(channels_in * factor**2, channels, kernel, 1, kernel // 2)
     return nn.Sequential(nn.PixelUnshuffle(factor), convolution)
 
 
 def shuffled(channels_in: int, channels: int, factor: int, kernel: int) -> nn.Sequential:
-    """Return what takes [B, channels_in, h, w] to [B, channels, h·factor, w·factor]."""
+    """Return the module [B, channels_in, h, w] -> [B, channels, h·factor, w·factor]."""
     convolution = nn.Conv2d(channels_in, channels * factor**2, kernel, 1, kernel // 2)
     return nn.Sequential(convolution, nn.PixelShuffle(factor))
 
 
 class Analysis(nn.Conv2d):
-    """A convolution whose windows lie side by side, of an image that is cut into them: one product of matrices."""
+    """A convolution with windows side by side, of an image already cut into them: one product of matrices."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__(channels_in, channels, stride, stride)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """[B, channels_in·stride², h, w] -> [B, channels, h, w]."""
+        """Cells [B, channels_in·stride², h, w] -> [B, channels, h, w]."""
         return F.conv2d(cells, self.weight.flatten(1)[..., None, None], self.bias)
 
 
@@ -88,5 +88,5 @@ class Synthesis(nn.ConvTranspose2d):
         super().__init__(channels_in, channels, stride, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels_in, h, w] -> [B, channels·stride², h, w]."""
+        """Coefficients [B, channels_in, h, w] -> cells [B, channels·stride², h, w]."""
         return F.conv2d(x, self.weight.flatten(1).T[..., None, None])

@@ -1,4 +1,4 @@
-"""What a codec makes of the built-in photographs: figures for its card, found again without any data."""
+"""PSNR of a codec on the built-in photographs: figures for its card that anyone can recompute without data."""
 
 from statistics import mean
 
@@ -6,7 +6,7 @@ import torch
 
 from semcomm.channels import AWGN
 from semcomm.images import ImageSet, quantise
-from semcomm.jscc.codec import Allocation, Codec, receivable
+from semcomm.jscc.codec import Allocation, Codec, estimates_of
 from semcomm.seeds import seeds_of
 
 SETTINGS = (
@@ -14,11 +14,11 @@ SETTINGS = (
     (6, 0, "uniform"), (6, 10, "uniform"), (6, 10, "adaptive"), (7, 0, "uniform"), (7, 10, "uniform"),
     (7, 20, "uniform"), (7, 10, "adaptive"),
 )  # fmt: skip
-"""Layers, SNR in dB and allocation; of a codec with fewer layers, those that it can do."""
+"""Layers, SNR in dB and allocation; a codec with fewer layers is checked in those that it has."""
 
 
 def settings_of(codec: Codec) -> dict[str, tuple[int, float, Allocation]]:
-    """Return the settings in which a codec is checked, by name."""
+    """Return the settings in which a codec is checked, by name of the figure."""
     found = {}
     for layers, snr_db, allocation in SETTINGS:
         if layers <= codec.network.held:
@@ -38,10 +38,12 @@ def figure(codec: Codec, images: list[torch.Tensor], layers: int, snr_db: float,
     """Return the mean over `images`, [1, 3, H, W] each, of the PSNR in dB over AWGN, after rounding to 8 bits."""
     values = []
     for image in images:
-        told = torch.tensor([float(snr_db)])
-        plan = codec.plan(image, codec.uses_of(image, layers), allocation, told)
-        symbols, gains = codec.send(image, told, plan)
-        estimates, seen = receivable(AWGN(float(snr_db))(symbols, seeds_of(image)), codec.network.constellation)
-        arrived = quantise(codec.receive(estimates, gains, seen, plan, *image.shape[2:]))
+        known_snr_db = torch.tensor([float(snr_db)])
+        plan = codec.plan(image, codec.uses_of(image, layers), allocation, known_snr_db)
+        symbols, gains = codec.send(image, known_snr_db, plan)
+        estimates, estimates_snr_db = estimates_of(
+            AWGN(float(snr_db))(symbols, seeds_of(image)), codec.network.constellation
+        )
+        arrived = quantise(codec.receive(estimates, gains, estimates_snr_db, plan, *image.shape[2:]))
         values.append(-10 * torch.log10(((arrived - image) ** 2).mean()).item())
     return round(mean(values), 3)

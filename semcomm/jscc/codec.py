@@ -1,4 +1,4 @@
-"""A trained codec, ready to use: images to the symbols of each, and back."""
+"""Trained codecs ready to use: images to lists of symbols, and back."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,11 +14,9 @@ from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError, ImageError, RateError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc import plans
-from semcomm.jscc.allocation import activity, followed, planned
-from semcomm.jscc.deepjscc import DeepJSCCNetwork
-from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.allocation import activity, activity_exponent, allocate
+from semcomm.jscc.network import LearnedNetwork, uniform_plan
 
-Network = LSCINetwork | DeepJSCCNetwork
 Allocation = Literal["uniform", "adaptive"]
 Precision = Literal["fp32", "bf16"]
 
@@ -27,16 +25,16 @@ class Codec:
     """A network with its weights.
 
     Args:
-        network: whose weights are loaded.
+        network: with its weights loaded.
         hash: SHA-256 (hex) of the weights' file; it belongs in the recipe of whatever is computed with them.
-        card: what the file says about its training.
+        card: of the weights, as read from their file.
         device: where to compute.
         precision: `fp32`, or `bf16` for autocast.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: LearnedNetwork,
         hash: str = "",
         card: dict | None = None,
         device: str | torch.device = "cpu",
@@ -52,14 +50,14 @@ class Codec:
     def plan(
         self, images: Tensor, uses: float, allocation: Allocation = "uniform", snr_db: Tensor | None = None
     ) -> Tensor:
-        """Return how many layers each block of each image gets, `uint8` [B, h, w].
+        """Return the number of layers of each block of each image, `uint8` [B, h, w].
 
         Args:
             images: [B, 3, H, W].
-            uses: channel uses of each image that are not to be exceeded.
+            uses: budget of each image in channel uses.
             allocation: `uniform`, or `adaptive`: more for blocks with stronger gradients, the more so the better the
                 channel is.
-            snr_db: that the transmitter knows [B]; None for a good channel.
+            snr_db: known to the transmitter [B]; None for a good channel.
 
         Raises:
             RateError: when `uses` are fewer than the base layer takes.
@@ -76,10 +74,10 @@ class Codec:
             )
         if allocation == "uniform":
             layers = sum(cost <= budget for cost in costs)
-            return torch.full((len(images), height, width), layers, dtype=torch.uint8)
+            return uniform_plan(padded, self.network, layers)
         budgets = torch.full((len(images),), budget, dtype=torch.float64)
-        power = followed(torch.full((len(images),), torch.inf) if snr_db is None else snr_db.cpu())
-        return planned(power[:, None, None] * activity(padded, stride), budgets, costs)
+        exponent = activity_exponent(torch.full((len(images),), torch.inf) if snr_db is None else snr_db.cpu())
+        return allocate(exponent[:, None, None] * activity(padded, stride), budgets, costs)
 
     def uses_of(self, images: Tensor, layers: int) -> int:
         """Return the channel uses of each image [B, 3, H, W] with the first `layers` layers everywhere.
@@ -95,12 +93,12 @@ class Codec:
     def send(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the symbols of each image, `complex64` [k], layer after layer, row after row; the gains of its layers.
 
-        Gains, [B, layers], are as the receiver is told them: exactly what `gain_bytes` keeps. What was sent last is
+        Gains, [B, layers], are as signalled to the receiver: with the precision of `gain_bytes`. The last result is
         kept, since a sweep sends the same over one realisation of the channel after another.
 
         Args:
             images: [B, 3, H, W] in [0, 1].
-            snr_db: what the transmitter knows [B].
+            snr_db: known to the transmitter [B].
             plan: layers of each block [B, h, w].
         """
         given = [images, snr_db, plan]
@@ -126,14 +124,14 @@ class Codec:
         """Return images [B, 3, height, width] in [0, 1].
 
         Args:
-            symbols: estimates, `complex64` [k] for each image, as `receivable` gives them.
+            symbols: estimates, `complex64` [k] for each image, as `estimates_of` gives them.
             gains: of the layers [B, layers], as sent.
             snr_db: of the estimates [B].
             plan: layers of each block [B, h, w], as sent.
             height: of the images.
             width: of the images.
         """
-        count = min(int(plan.max()), self.network.held)  # what is beyond the slices that are held is left out
+        count = min(int(plan.max()), self.network.held)  # layers of slices that are not held are left out
         grids = [[] for _ in range(count)]
         for received, one in zip(symbols, plan):
             start = 0
@@ -150,11 +148,11 @@ class Codec:
         return images.float().cpu()[..., :height, :width].clamp(0, 1)
 
     def plan_bytes(self, plan: Tensor) -> bytes:
-        """Return one image's plan [h, w] as the bytes that tell it to a receiver; none where there is but one layer."""
+        """Return the bytes that signal one image's plan [h, w] to a receiver; none where there is but one layer."""
         return plans.encode(plan) if len(self.network.layers) > 1 else b""
 
     def plan_from(self, data: bytes, height: int, width: int) -> Tensor:
-        """Return the plan [h, w] that `data` tells of an image of `height` x `width` pixels."""
+        """Return the plan [h, w] of an image of `height` x `width` pixels from the bytes that signal it."""
         blocks = ceil(height / self.network.stride), ceil(width / self.network.stride)
         if len(self.network.layers) == 1:
             return torch.ones(blocks, dtype=torch.uint8)
@@ -188,40 +186,40 @@ def gains_from(data: bytes) -> Tensor:
     return torch.from_numpy(np.exp2(np.frombuffer(data, "<f2").astype(np.float32)))
 
 
-def receivable(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
-    """Return what the networks take: estimates of the mixed values of each image, and their SNR in dB [B].
+def estimates_of(output: ChannelOutput, name: str) -> tuple[list[Tensor], Tensor]:
+    """Return estimates of each image's DFT-spread values, which the networks take, and their SNR in dB [B].
 
-    They are conditional means (`semcomm.jscc.constellation.estimated`) over their mean share, so that symbols that
-    faded count less, and all together as much as was sent. What else is in them, rounding included, is spread evenly
-    by unmixing. Of analog symbols without fading they are what was received.
+    They are conditional means (`semcomm.jscc.constellation.conditional_mean`) divided by their mean Wiener gain: faded
+    symbols count less, and the sum is unbiased. The error, quantisation included, is spread evenly by despreading.
+    Of analog symbols without fading they are the received symbols.
 
     Args:
         output: of a channel.
         name: of the constellation.
     """
-    pairs = _unfaded(output)
-    shares = _shares(pairs, name)
+    pairs = _equalised(output)
+    gains = _gains(pairs, name)
     estimates = []
-    for (symbols, noise), share in zip(pairs, shares):
-        parts = grids.estimated(torch.view_as_real(symbols.to(torch.complex64)), noise[:, None], name)
-        estimates.append(torch.view_as_complex(parts) / share.float())
-    return estimates, _worth(shares)
+    for (symbols, noise), gain in zip(pairs, gains):
+        parts = grids.conditional_mean(torch.view_as_real(symbols.to(torch.complex64)), noise[:, None], name)
+        estimates.append(torch.view_as_complex(parts) / gain.float())
+    return estimates, _snr_db(gains)
 
 
-def snr_seen(output: ChannelOutput) -> Tensor:
-    """Return the SNR in dB of each image's symbols [B], in which strong and weak ones count as analog estimates do."""
-    return _worth(_shares(_unfaded(output), "analog"))
+def effective_snr_db(output: ChannelOutput) -> Tensor:
+    """Return the SNR in dB of each image's symbols [B], strong and weak ones weighted as in analog estimates."""
+    return _snr_db(_gains(_equalised(output), "analog"))
 
 
-def _unfaded(output: ChannelOutput) -> list[tuple[Tensor, Tensor]]:
+def _equalised(output: ChannelOutput) -> list[tuple[Tensor, Tensor]]:
     """Return each image's symbols [k] and their noise power, `float32` [k]."""
     return [(symbols, noise.expand(len(symbols)).float()) for symbols, noise in output.zero_forced()]
 
 
-def _shares(pairs: Sequence[tuple[Tensor, Tensor]], name: str) -> Tensor:
-    """Return the mean share of each image's values in their estimates, `float64` [B]."""
-    return torch.stack([grids.share_of(noise, name).double().mean() for _, noise in pairs])
+def _gains(pairs: Sequence[tuple[Tensor, Tensor]], name: str) -> Tensor:
+    """Return the mean Wiener gain of each image's estimates, `float64` [B]."""
+    return torch.stack([grids.wiener_gain(noise, name).double().mean() for _, noise in pairs])
 
 
-def _worth(shares: Tensor) -> Tensor:
-    return (10 * torch.log10(shares / (1 - shares))).float()
+def _snr_db(gains: Tensor) -> Tensor:
+    return (10 * torch.log10(gains / (1 - gains))).float()

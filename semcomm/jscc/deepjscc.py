@@ -12,29 +12,24 @@ from torch import Tensor, nn
 from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc.constellation import normalised
-from semcomm.jscc.lsci import Layer
+from semcomm.jscc.network import Layer, LearnedNetwork
 
 WIDTHS = (16, 32, 32, 32)
 
 
-class DeepJSCCNetwork(nn.Module):
-    """The published network, for any image size.
-
-    It has the face of `LSCINetwork` with one layer at stride 4, and knows nothing of the SNR.
+class DeepJSCCNetwork(LearnedNetwork):
+    """The published network, for any image size: one layer at stride 4, which does not take the SNR.
 
     Args:
         symbols: complex symbols for each 4x4 pixels; CBR = symbols / 48.
     """
 
-    stride = 4
-    constellation = "analog"
-    held = 1
-
     def __init__(self, symbols: int = 8) -> None:
         super().__init__()
         if symbols < 1:
             raise ConfigurationError(f"symbols is {symbols}; it must be at least 1")
-        self.layers = (Layer(self.stride, symbols),)
+        self.layers = (Layer(4, symbols),)
+        self.options = {"symbols": symbols}
         a, b, c, d = WIDTHS
         values = 2 * symbols
         self.encoder = nn.Sequential(
@@ -52,24 +47,12 @@ class DeepJSCCNetwork(nn.Module):
             nn.ConvTranspose2d(a, 3, 5, 2, 2, output_padding=1), nn.Sigmoid(),
         )  # fmt: skip
 
-    @property
-    def uses(self) -> list[int]:
-        """Channel uses of a block of 4x4 pixels."""
-        return [self.layers[0].symbols]
-
-    def presence(self, plan: Tensor, index: int) -> Tensor:
-        """Return ones, [B, 1, h, w]: its one layer is everywhere."""
-        return (plan > index).float()[:, None]
-
     def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Images [B, 3, H, W] in [0, 1], sides divisible by 4 -> [symbols [B, 2·symbols, H/4, W/4]], of power 1.
-
-        Its receiver is told no gain: the second is [B, 0].
-        """
+        """Return [symbols [B, 2·symbols, H/4, W/4]] of mean power 1, and no gains [B, 0]."""
         values = self.encoder(images)
         return [normalised(values, self.presence(plan, 0))[0]], images.new_empty(len(images), 0)
 
     def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
-        """Equalised symbols, as `encode` arranges them -> images [B, 3, H, W]."""
-        kept = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of the symbols, by an MMSE receiver
-        return self.decoder(symbols[0] * kept)
+        """Return images [B, 3, H, W] from equalised symbols."""
+        gain = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of an MMSE receiver
+        return self.decoder(symbols[0] * gain)

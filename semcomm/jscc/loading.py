@@ -1,19 +1,19 @@
-"""Checkpoints of learned codecs: what a file of weights says it is, and its slices one by one."""
+"""Checkpoints of learned codecs, found by name or path and loaded by the class that their card names."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.jscc.codec import Codec, Network, Precision
-from semcomm.jscc.deepjscc import DeepJSCCNetwork
-from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.codec import Codec, Precision
+from semcomm.jscc.network import LearnedNetwork
 from semcomm.models.files import fingerprint, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""Where the codecs are that come with semcomm."""
-KINDS: dict[str, type[Network]] = {"lsci": LSCINetwork, "deepjscc": DeepJSCCNetwork}
-"""What a card's `kind` means."""
+"""Folder of the codecs that come with semcomm."""
 
 
 def shipped() -> list[str]:
@@ -71,8 +71,8 @@ def load_codec(
         checkpoint: name of one that comes with semcomm, a file, or the folder of a training.
         device: where to compute.
         precision: `fp32` or `bf16`.
-        held: how many slices to load, from the base on; None for all. No weights of others are looked at.
-        constellation: what the symbols are to be; None for the first that it was trained for.
+        held: slices to load, from the base on; None for all. Weights of the others are not looked at.
+        constellation: of the symbols; None for the first that it was trained for.
 
     Raises:
         ModelError: when there is none, or it is damaged or of another kind.
@@ -82,13 +82,9 @@ def load_codec(
     return _codec(path, *_stamp(path), device, precision, held, constellation)
 
 
-def slice_bits(network: Network, layers: int, bits_per_weight: int = 16) -> int:
-    """Return the size in bits of the decoder's first `layers` slices, as they are shipped in half precision."""
-    if isinstance(network, DeepJSCCNetwork):
-        return bits_per_weight * sum(p.numel() for p in network.decoder.parameters())
-    base = sum(p.numel() for p in network.decoder["base"].parameters())
-    slices = network.decoder["slices"][:layers]
-    return bits_per_weight * (base + sum(p.numel() for part in slices for p in part.parameters()))
+def slice_bits(network: LearnedNetwork, layers: int, bits_per_weight: int = 16) -> int:
+    """Return the size in bits of a receiver's weights for the first `layers` layers, shipped in half precision."""
+    return bits_per_weight * sum(weights.numel() for weights in network.receiver_weights(layers))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -111,30 +107,31 @@ def _codec(
 ) -> Codec:
     weights = read_weights(path, "learned codec")
     try:
-        kind = KINDS[weights.card["kind"]]
-        known = weights.card["constellations"] if kind is LSCINetwork else [kind.constellation]
+        cls = _class_of(weights.card)
+        known = weights.card.get("constellations", [cls.constellation])
         if held is not None:
-            tensors = {name: tensor for name, tensor in weights.tensors.items() if _slice_of(name) < held}
+            tensors = {name: tensor for name, tensor in weights.tensors.items() if cls.layer_of(name) < held}
             weights = replace(weights, tensors=tensors)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise weights.damaged(error) from None
+    except ImportError as error:
+        raise ModelError(f"{path}: its network cannot be imported ({error}); install the package that has it") from None
     if constellation not in (None, *known):
         raise ConfigurationError(
             f"{path}: was trained for {', '.join(known)}, not for {constellation}: set constellation to one of these, "
             f"or train one with semcomm train experiments/train/lsci.yaml "
             f"task.constellations='{{\"{constellation}\": 1}}'"
         )
-    changes = {}
-    if kind is LSCINetwork:
-        changes = {"held": held, "constellation": constellation or known[0]}
-    elif held not in (None, 1):
-        raise ConfigurationError(f"{path}: a DeepJSCC has one slice, not {held}")
     if not all(tensor.isfinite().all() for tensor in weights.tensors.values()):
         raise ModelError(f"{path}: holds weights that are not finite numbers: train it again, or take another")
-    return Codec(weights.network(kind, **changes), weights.hash, weights.card, device, precision)
+    network = weights.network(lambda **_: cls.from_card(weights.card, held, constellation))
+    return Codec(network, weights.hash, weights.card, device, precision)
 
 
-def _slice_of(name: str) -> int:
-    """Return which slice a tensor belongs to, by its name."""
-    part = name.split(".")
-    return int(part[2]) if part[1] == "slices" else 0
+def _class_of(card: Mapping[str, Any]) -> type[LearnedNetwork]:
+    """Return the class of the network that a card names by its import path."""
+    module, _, name = card["class_path"].rpartition(".")
+    cls = getattr(import_module(module), name, None)
+    if not (isinstance(cls, type) and issubclass(cls, LearnedNetwork)):
+        raise TypeError(f"{card['class_path']} is no LearnedNetwork")
+    return cls

@@ -5,8 +5,8 @@ IEEE JSAC 41(1), 2023. Its layer table is not public; these layers are ours. Tha
 against a code made for the whole rate: Kurka and Gündüz, DeepJSCC-l (arXiv 2009.12480).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,48 +16,35 @@ from semcomm.channels import noise_variance
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc.blocks import Analysis, Condition, GatedBlock, Stage, Synthesis, shuffled, unshuffled
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer's symbols.
-
-    Attributes:
-        stride: of their grid, in pixels: 4, 8 or 16.
-        symbols: complex symbols in each cell of the grid.
-    """
-
-    stride: int
-    symbols: int
-
+from semcomm.jscc.network import Layer, LearnedNetwork
 
 LAYERS = (
     Layer(16, 2), Layer(16, 2), Layer(16, 4), Layer(16, 8), Layer(8, 4), Layer(8, 8), Layer(4, 4), Layer(4, 4),
     Layer(4, 4),
 )  # fmt: skip
 """CBR 1/384, 1/192, 1/96, 1/48, 1/24, 1/12, 1/6, 1/4 and 1/3 with 1 to 9 layers."""
-LATER = 0.1
-"""Factor of the weights through which the networks reach symbols and images, at first: linear transforms go before.
+INITIAL_SCALE = 0.1
+"""Initial factor of the weights from the networks to symbols and images: training begins with the linear code.
 
-Those through which they reach images at a coarse stride begin at 0: what is foreseen is linear at first."""
+At coarse strides, those to images begin at 0: the transmitter's prediction is linear at first."""
 SNR_RANGE = (-2.0, 20.0)
-"""In dB; what the networks are trained for. A higher SNR is told to them as the highest of these."""
-STEPS_DB = (2.0, 12.0)
-"""SNRs of the channel at which the step for a low one and that for a high one are taken alone."""
+"""SNRs in dB that the networks are trained for; others are clamped to them at their input."""
+UPDATES_DB = (2.0, 12.0)
+"""SNRs of the channel at which the update for low SNRs and that for high SNRs are used alone."""
 ESTIMATES_RANGE = (-5.0, 20.0)
-"""The same of the estimates, which rounding made worse."""
+"""The same as `SNR_RANGE` for estimates, whose SNR quantisation lowers."""
 
 
 class EncoderSlice(nn.Module):
-    """From an image, its features at the layer's stride and what a receiver will have of it, to this layer's values.
+    """The encoder of one layer: values from an image, its features and the receiver's predicted reconstruction.
 
-    A linear transform of the pixels of each cell (`semcomm.jscc.linear` begins it) stands beside the network. What is
-    foreseen includes the rounding of earlier layers' symbols: this layer's can tell what theirs could not.
+    A linear transform of the pixels of each cell (initialised by `semcomm.jscc.linear`) stands beside the network. The
+    prediction includes the quantisation of earlier layers' symbols, so that this layer can send its error.
 
     Args:
-        layer: whose values these are.
+        layer: of the values.
         width: channels of the features.
-        first: whether nothing is foreseen yet.
+        first: whether there is no prediction yet.
     """
 
     def __init__(self, layer: Layer, width: int, first: bool) -> None:
@@ -67,7 +54,7 @@ class EncoderSlice(nn.Module):
         self.weigh = GatedBlock(width, 1)
         self.head = nn.Conv2d(width, 2 * layer.symbols, 3, 1, 1)
         with torch.no_grad():
-            self.head.weight *= LATER
+            self.head.weight *= INITIAL_SCALE
             for weights in [] if first else self.look.parameters():
                 weights.zero_()
 
@@ -77,22 +64,21 @@ class EncoderSlice(nn.Module):
         Args:
             cells: of the image, around 0, [B, 3·stride², h, w].
             features: [B, width, h, w].
-            foreseen: as `cells`.
-            condition: the SNR, [B, SNR_FEATURES].
+            predicted: reconstruction, as `cells`.
+            condition: features of the SNR, [B, SNR_FEATURES].
         """
         if self.look is not None:
-            lacking = cells - predicted
-            cells, features = torch.cat([cells, lacking], 1), features + self.look(lacking)
+            residual = cells - predicted
+            cells, features = torch.cat([cells, residual], 1), features + self.look(residual)
         return self.analysis(cells) + self.head(self.weigh(features, condition))
 
 
 class DecoderSlice(nn.Module):
-    """What a layer's values say beyond what is known, which changes the image and, through `join`, the features.
+    """The innovation of a layer's values, which updates the image and, through `join`, the features.
 
-    A step of a Kalman filter, with all of its matrices learned: the values are compared with what the image so far lets
-    expect, and each difference weighs λ / (λ + noise), where λ is its variance. There are two such steps, for a low SNR
-    and a high one; in between, both are taken in part. The transmitter takes the same step with the values that noise
-    does not change, and so foresees the image.
+    A Kalman filter's update with learned matrices: the innovation is the values minus their prediction from the image
+    so far, each weighted by λ / (λ + noise), where λ is its variance. There are two updates, for low and for high SNRs,
+    blended in between. The transmitter makes the same update with the noiseless values, and so predicts the image.
     """
 
     def __init__(self, layer: Layer, width: int, first: bool) -> None:
@@ -102,31 +88,31 @@ class DecoderSlice(nn.Module):
         self.synthesis = Synthesis(4 * layer.symbols, 3, layer.stride)
         self.join = nn.Conv2d(4 * layer.symbols, width, 3, 1, 1)
 
-    def news(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, cells: Tensor) -> Tensor:
-        """Return weighted differences for the low and the high SNR, [B, 4·symbols, h, w].
+    def innovation(self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, cells: Tensor) -> Tensor:
+        """Return the weighted innovations for low and high SNRs, [B, 4·symbols, h, w].
 
         Args:
             values: [B, 2·symbols, h, w].
             noise: power of a pair, [B, 1, 1, 1].
-            high: how much of the step for a high SNR is taken, [B, 1, 1, 1].
+            high: weight of the update for high SNRs, [B, 1, 1, 1].
             present: 0 or 1, [B, 1, h, w].
             cells: of the image so far, [B, 3·stride², h, w].
         """
-        share = torch.cat([1 - high, high], 1).repeat_interleave(values.shape[1], 1)
-        weight = share * torch.sigmoid(self.log_variance[:, None, None] - noise.log())
+        blend = torch.cat([1 - high, high], 1).repeat_interleave(values.shape[1], 1)
+        weight = blend * torch.sigmoid(self.log_variance[:, None, None] - noise.log())
         values = values.repeat(1, 2, 1, 1)
         return present * weight * (values if self.expected is None else values - self.expected(cells))
 
     def forward(
         self, values: Tensor, noise: Tensor, high: Tensor, present: Tensor, cells: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `news` -> news, and cells."""
-        news = self.news(values, noise, high, present, cells)
-        return news, cells + self.synthesis(news)
+        """Return the innovations, and the updated cells; arguments as for `innovation`."""
+        innovation = self.innovation(values, noise, high, present, cells)
+        return innovation, cells + self.synthesis(innovation)
 
 
 class Encoder(nn.Module):
-    """From images to features at each stride: the encoder's share of the base slice."""
+    """Features of images at each stride: the encoder's part of the base slice."""
 
     def __init__(self, widths: dict[int, int], blocks: dict[int, int]) -> None:
         super().__init__()
@@ -140,7 +126,7 @@ class Encoder(nn.Module):
         self.steps, self.stages = nn.ModuleDict(steps), nn.ModuleDict(stages)
 
     def forward(self, images: Tensor, condition: Tensor) -> dict[int, Tensor]:
-        """[B, 3, H, W] in [0, 1], sides divisible by the largest stride, and the SNR -> features by stride."""
+        """Return features by stride of images [B, 3, H, W] in [0, 1], sides divisible by the largest stride."""
         features, x = {}, images - 0.5
         for stride, step in self.steps.items():
             x = self.stages[stride](step(x), condition)
@@ -149,7 +135,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From features at each stride to those at the next, and to changes of the image: its share of the base slice."""
+    """The decoder's part of the base slice: features at each stride to the next, and updates of the image."""
 
     def __init__(self, widths: dict[int, int], blocks: dict[int, int]) -> None:
         super().__init__()
@@ -162,33 +148,34 @@ class Decoder(nn.Module):
             to_rgb[str(stride)] = nn.Conv2d(widths[stride], 3 * stride**2, kernel, 1, kernel // 2)
             with torch.no_grad():
                 for weights in to_rgb[str(stride)].parameters():
-                    weights *= 0 if finer else LATER
+                    weights *= 0 if finer else INITIAL_SCALE
             if finer:
                 steps[str(stride)] = shuffled(widths[stride], widths[finer], stride // finer, 1)
         self.stages, self.to_rgb, self.steps = nn.ModuleDict(stages), nn.ModuleDict(to_rgb), nn.ModuleDict(steps)
 
 
 class Reconstruction:
-    """What is made of an image's layers as they come: an image, and features at the stride of the last.
+    """The state of a decoder as layers arrive: an image, and features at the stride of the last layer.
 
-    The receiver has it, and the transmitter foresees it.
+    The receiver runs it on estimates, the transmitter on noiseless values to predict the receiver's.
 
     Args:
-        network: whose decoder it is.
+        network: to decode with.
         snr_db: of the estimates [B].
         plan: layers of each block [B, h, w].
     """
 
     def __init__(self, network: "LSCINetwork", snr_db: Tensor, plan: Tensor) -> None:
         self.slices, self.base = network.decoder["slices"], network.decoder["base"]
-        self.condition = self.base.condition(snr_db.clamp(*ESTIMATES_RANGE), grids.rounding(network.constellation))
+        error = grids.quantisation_error(network.constellation)
+        self.condition = self.base.condition(snr_db.clamp(*ESTIMATES_RANGE), error)
         self.noise, self.high = noise_variance(snr_db)[:, None, None, None], network.high(snr_db)
         self.stride, self.finest = network.stride, min(network.widths)
         self.cells = torch.zeros(len(plan), 3 * self.stride**2, *plan.shape[1:], device=plan.device)
-        self.features, self.heard = None, []
+        self.features, self.pending = None, []
 
-    def reach(self, stride: int) -> Tensor:
-        """Return the image around 0 with all that was heard at coarser strides, as cells of `stride`."""
+    def refine_to(self, stride: int) -> Tensor:
+        """Return the image around 0 with all updates of coarser strides, as cells of `stride`."""
         while self.stride > stride:
             self._fuse()
             self.features = self.base.steps[str(self.stride)](self.features)
@@ -197,26 +184,26 @@ class Reconstruction:
         return self.cells
 
     def update(self, index: int, values: Tensor, gain: Tensor, present: Tensor) -> None:
-        """Take layer `index`'s values [B, 2·symbols, h, w], their gain [B, 1, 1, 1] and where they are [B, 1, h, w]."""
+        """Update with a layer's values [B, 2·symbols, h, w], their gain [B, 1, 1, 1] and presence [B, 1, h, w]."""
         piece = self.slices[index]
-        news, self.cells = piece(values, self.noise / gain**2, self.high, present, self.cells)
-        self.heard.append((piece.join, news, present))
+        innovation, self.cells = piece(values, self.noise / gain**2, self.high, present, self.cells)
+        self.pending.append((piece.join, innovation, present))
 
-    def finished(self) -> Tensor:
+    def image(self) -> Tensor:
         """Return the images [B, 3, H, W] around 0, not clamped."""
-        self.reach(self.finest)
+        self.refine_to(self.finest)
         self._fuse()
         return F.pixel_shuffle(self.cells, self.stride)
 
     def _fuse(self) -> None:
-        """Join what was heard at this stride to the features, and change the image by what they say."""
-        changes = [present * join(news) for join, news, present in self.heard]
-        features = sum(changes) if self.features is None else sum(changes, self.features)
-        self.features, self.heard = self.base.stages[str(self.stride)](features, self.condition), []
+        """Fuse the innovations of this stride with the features, and update the image from them."""
+        updates = [present * join(innovation) for join, innovation, present in self.pending]
+        features = sum(updates) if self.features is None else sum(updates, self.features)
+        self.features, self.pending = self.base.stages[str(self.stride)](features, self.condition), []
         self.cells = self.cells + self.base.to_rgb[str(self.stride)](self.features)
 
 
-class LSCINetwork(nn.Module):
+class LSCINetwork(LearnedNetwork):
     """The networks of both sides, slice by slice.
 
     Weights named `encoder.slices.K.*` and `decoder.slices.K.*` are those of slice K (from 0); `encoder.base.*` and
@@ -227,11 +214,11 @@ class LSCINetwork(nn.Module):
         widths: channels of the features at each stride used, from the finest.
         encoder_blocks: gated blocks of the encoder at each stride, from the finest.
         decoder_blocks: those of the decoder.
-        constellation: what the symbols are.
-        held: slices that are there; None for all.
+        constellation: of the symbols.
+        held: slices to hold, from the base on; None for all.
 
     Attributes:
-        constellation: may be changed at any time. The weights are the same for all; a card says which they know.
+        constellation: may be changed at any time. The weights are the same for all; a card names those trained for.
         options: the arguments but `constellation` and `held`, as JSON data.
     """
 
@@ -265,10 +252,10 @@ class LSCINetwork(nn.Module):
             "encoder_blocks": list(encoder_blocks),
             "decoder_blocks": list(decoder_blocks),
         }
-        self.held = len(self.layers) if held is None else held
-        if not 1 <= self.held <= len(self.layers):
+        self._held = len(self.layers) if held is None else held
+        if not 1 <= self._held <= len(self.layers):
             raise ConfigurationError(f"a network of {len(self.layers)} layers cannot hold {held} slices")
-        there = self.layers[: self.held]
+        there = self.layers[: self._held]
         self.encoder = nn.ModuleDict(
             {
                 "base": Encoder(self.widths, dict(zip(scales, encoder_blocks))),
@@ -283,43 +270,35 @@ class LSCINetwork(nn.Module):
         )
 
     @property
-    def stride(self) -> int:
-        """Sides of images are multiples of this: side in pixels of a block."""
-        return self.layers[0].stride
+    def held(self) -> int:
+        """Number of slices that are there."""
+        return self._held
 
-    @property
-    def uses(self) -> list[int]:
-        """Channel uses of a block with 1, 2, ... layers."""
-        total, sums = 0, []
-        for layer in self.layers:
-            total += layer.symbols * (self.stride // layer.stride) ** 2
-            sums.append(total)
-        return sums
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], held: int | None = None, constellation: str | None = None) -> Self:
+        """Return the network that a card describes, with its first `held` slices."""
+        return cls(**card["network"], held=held, constellation=constellation or card["constellations"][0])
 
-    def presence(self, plan: Tensor, index: int) -> Tensor:
-        """Return 1 where a plan [B, h, w] has layer `index` (from 0), else 0: `float32` [B, 1, h', w'] on its grid."""
-        factor = self.stride // self.layers[index].stride
-        there = (plan > index).float()[:, None]
-        return there.repeat_interleave(factor, 2).repeat_interleave(factor, 3) if factor > 1 else there
+    @staticmethod
+    def layer_of(name: str) -> int:
+        """Return the slice that a tensor belongs to."""
+        part = name.split(".")
+        return int(part[2]) if part[1] == "slices" else 0
+
+    def receiver_weights(self, layers: int) -> Iterator[nn.Parameter]:
+        """Yield the weights of the decoder's first `layers` slices."""
+        yield from self.decoder["base"].parameters()
+        yield from self.decoder["slices"][:layers].parameters()
 
     def high(self, snr_db: Tensor) -> Tensor:
-        """Return how much of the steps for a high SNR is taken at an SNR of estimates [B], [B, 1, 1, 1]."""
-        low, high = grids.snr_of_estimates(torch.tensor(STEPS_DB), self.constellation).tolist()
+        """Return the weight of the update for high SNRs at an SNR of estimates [B], [B, 1, 1, 1]."""
+        low, high = grids.snr_of_estimates(torch.tensor(UPDATES_DB), self.constellation).tolist()
         return ((snr_db - low) / (high - low)).clamp(0, 1)[:, None, None, None]
 
     def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the symbols of each layer that the plan uses, and their gains, which the receiver needs.
-
-        Args:
-            images: [B, 3, H, W] in [0, 1], sides divisible by `stride`.
-            snr_db: that the transmitter knows [B].
-            plan: layers of each block [B, H/stride, W/stride].
-
-        Returns:
-            [B, 2·symbols, h, w] for each layer, zero where it is absent, and [B, layers].
-        """
+        """Return the symbols of each layer that the plan uses, and their gains [B, layers]; see `LearnedNetwork`."""
         snr_db = snr_db.clamp(*SNR_RANGE)
-        condition = self.encoder["base"].condition(snr_db, grids.rounding(self.constellation))
+        condition = self.encoder["base"].condition(snr_db, grids.quantisation_error(self.constellation))
         features = self.encoder["base"](images, condition)
         predicted = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
         layers = self.layers[: int(plan.max())]
@@ -327,27 +306,20 @@ class LSCINetwork(nn.Module):
         symbols, gains = [], []
         for index, layer in enumerate(layers):
             present, stride = self.presence(plan, index), layer.stride
-            seen = cells[stride], features[stride], predicted.reach(stride)
-            values = self.encoder["slices"][index](*seen, condition)
-            sent, gain, told = grids.quantise_to_constellation(values, present, self.constellation)
+            prediction = predicted.refine_to(stride)
+            values = self.encoder["slices"][index](cells[stride], features[stride], prediction, condition)
+            sent, gain, known = grids.quantise_to_constellation(values, present, self.constellation)
             if index + 1 < len(layers):
-                predicted.update(index, told, gain, present)
+                predicted.update(index, known, gain, present)
             symbols.append(sent)
             gains.append(gain.flatten())
         return symbols, torch.stack(gains, 1)
 
     def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
-        """Return images [B, 3, H, W], not clamped, from `estimated` symbols as `encode` arranges them.
-
-        Args:
-            symbols: of the first layers, as many as there are; those of layers that are not held must be left out.
-            gains: of these layers at least, [B, layers].
-            snr_db: of the estimates [B].
-            plan: layers of each block [B, h, w]; what it has beyond `symbols` is ignored.
-        """
+        """Return images [B, 3, H, W], not clamped, from conditional means of the symbols; see `LearnedNetwork`."""
         made = Reconstruction(self, snr_db, plan)
         for index, received in enumerate(symbols):
             gain, present = gains[:, index, None, None, None], self.presence(plan, index)
-            made.reach(self.layers[index].stride)
-            made.update(index, grids.spread(received * present, present, back=True) / gain, gain, present)
-        return made.finished() + 0.5
+            made.refine_to(self.layers[index].stride)
+            made.update(index, grids.dft_spread(received * present, present, inverse=True) / gain, gain, present)
+        return made.image() + 0.5

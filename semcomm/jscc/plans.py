@@ -1,4 +1,4 @@
-"""A plan of layers as bytes: adaptive arithmetic coding, each block predicted from those above and to the left.
+"""Plans of layers as bytes: adaptive range coding, each block predicted from those above and to the left.
 
 The probabilities are those of LZMA's range coder: 11 bits, moved by a sixteenth towards each bit that is coded.
 """

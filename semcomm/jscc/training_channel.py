@@ -1,4 +1,4 @@
-"""The channels of training: those of `semcomm.channels`, for whole batches, differentiable, on any device."""
+"""Training channels: AWGN and Rayleigh fading as in `semcomm.channels`, batched, differentiable, on any device."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from semcomm.jscc import constellation as grids
 def received(
     symbols: Tensor, snr_db: Tensor, fading: Tensor, name: str, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return what `receivable` makes of a channel's output: of AWGN, or of Rayleigh fading of each symbol.
+    """Return estimates of the DFT-spread symbols after AWGN or Rayleigh fading of each symbol, as `estimates_of` does.
 
     Args:
         symbols: pairs of real channels, [B, 2c, h, w], of mean power at most 1 per pair.
         snr_db: Es/N0 per image [B].
-        fading: which images see fading, [B], boolean.
+        fading: images with Rayleigh fading, [B], boolean.
         name: of the constellation.
         generator: on the device of the symbols.
 
@@ -29,7 +29,7 @@ def received(
     variance = n0 / torch.where(fading[:, None, None, None], power, 1.0)
     variance = torch.cat([variance, variance], 1).clamp(grids.LEAST_NOISE, grids.MOST_NOISE)
     noisy = symbols + noise * (variance / 2).sqrt()
-    estimates = grids.estimated(noisy if name == "analog" else noisy.detach(), variance, name)
-    share = grids.share_of(variance, name).mean((1, 2, 3))
-    estimates = (estimates + grids.passed(noisy, variance, name)) / share[:, None, None, None]
-    return estimates, 10 * torch.log10(share / (1 - share))
+    estimates = grids.conditional_mean(noisy if name == "analog" else noisy.detach(), variance, name)
+    gain = grids.wiener_gain(variance, name).mean((1, 2, 3))
+    estimates = (estimates + grids.straight_through(noisy, variance, name)) / gain[:, None, None, None]
+    return estimates, 10 * torch.log10(gain / (1 - gain))

@@ -1,9 +1,10 @@
 """The papers again: their figures as experiments, their claims as checks, one page that says what holds."""
 
 from semcomm.reproduce.checks import Check, Finding, Part
-from semcomm.reproduce.command import Reproduction, reproduce
+from semcomm.reproduce.command import reproduce
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
 from semcomm.reproduce.extras import Extra, ExtraResult
+from semcomm.reproduce.outcome import Reproduction
 from semcomm.reproduce.papers import Changes, Claim, Figure, Paper, Setting, load_papers, load_setting
 
 __all__ = [

@@ -123,7 +123,7 @@ def _difference(evidence: Evidence, metric: str, first: Place, second: Place) ->
     if name in evidence.sets:
         means = [float(np.mean(evidence.sets[name][place])) for place in places]
         gain = evidence.sign(metric) * (means[0] - means[1])
-        return Estimate(gain, gain, gain, evidence.sets[name].shape[1], 0)
+        return Estimate(gain, gain, gain, evidence.sets[name].shape[1], 0, 0)
     sign = evidence.sign(metric) if name in evidence.metrics else 1.0
     return evidence.interval([(metric, place) for place in places], lambda m: sign * (m[..., 0] - m[..., 1]))
 

@@ -1,14 +1,15 @@
 """More checks: levels, worst cases, slopes, and what a figure's extra has measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 import numpy as np
 
-from semcomm.analysis.statistics import Estimate
+from semcomm.analysis.statistics import Estimate, estimate
 from semcomm.reproduce.checks import Check, Part, part_of, said_of
-from semcomm.reproduce.evidence import FEWEST, Evidence, Missing, bootstrap
+from semcomm.reproduce.evidence import Evidence, Missing, stated
 
 
 class Level(Check):
@@ -94,16 +95,32 @@ class WorstCase(Check):
     def parts(self, evidence: Evidence) -> Iterator[Part]:
         """Give the excess of the metric's worst case over each other's."""
         evidence.named(self.metric)
-        places, k = [evidence.one(at) for at in self.over], len(self.over)
+        places = [evidence.one(at) for at in self.over]
         for other in self.more_than:
             yield part_of(
                 f"worst case of {evidence.label(self.metric)} less that of {evidence.label(other)}",
-                lambda other=other: evidence.interval(
-                    [(metric, n) for metric in (self.metric, other) for n in places],
-                    lambda m: m[..., :k].min(-1) - m[..., k:].min(-1),
-                ),
+                lambda other=other: _worst(evidence, (self.metric, other), places),
                 0.0,
             )
+
+
+def _worst(evidence: Evidence, metrics: tuple[str, str], places: list[int]) -> Estimate:
+    """Return the lowest mean of one metric less that of another.
+
+    The difference is no smaller than the smallest from the other's mean at any one place, and no larger than the
+    largest from the one's own mean at any one place, so that intervals of plain differences bound it.
+    """
+
+    def difference(first: int, second: int) -> Estimate:
+        pairs = [(metrics[0], places[first]), (metrics[1], places[second])]
+        return evidence.interval(pairs, lambda m: m[..., 0] - m[..., 1])
+
+    means = [[evidence.interval([(metric, n)], lambda m: m[..., 0]).mean for n in places] for metric in metrics]
+    lowest = [int(np.argmin(of_metric)) for of_metric in means]
+    found = difference(*lowest)
+    low = min(difference(n, lowest[1]).low for n in range(len(places)))
+    high = max(difference(lowest[0], n).high for n in range(len(places)))
+    return replace(found, low=low, high=high)
 
 
 class Steepens(Check):
@@ -248,10 +265,8 @@ def _fact(facts: Mapping[str, Any], name: str) -> Estimate:
         raise Missing(str(facts.get("missing", f"{name} was not measured")))
     value = facts[name]
     if isinstance(value, int | float):
-        return Estimate(value, value, value, 1, 0)
-    if len(value) < FEWEST:
-        raise Missing(f"{len(value)} values of {name} give no interval; it takes {FEWEST}")
-    return bootstrap(np.asarray(value, dtype=float).reshape(1, -1, 1), lambda m: m[..., 0])
+        return Estimate(value, value, value, 1, 0, 0)
+    return stated(estimate(np.asarray(value, dtype=float).reshape(-1, 1)))
 
 
 def _same_models(original: bool, evidence: Evidence) -> None:

@@ -2,89 +2,27 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from semcomm.analysis.report import write_report
 from semcomm.errors import ConfigurationError, ImageError, MetricError, ModelError, RunError
+from semcomm.experiment.shipped import shipped_experiments
 from semcomm.files import write_whole
 from semcomm.reproduce.checks import Finding
 from semcomm.reproduce.evidence import Evidence, Missing, evidence_of
-from semcomm.reproduce.extras import ExtraResult
-from semcomm.reproduce.papers import (
-    Claim,
-    Figure,
-    Paper,
-    Planned,
-    Setting,
-    chosen,
-    experiments_folder,
-    load_papers,
-    load_setting,
-    planned,
-)
+from semcomm.reproduce.outcome import ClaimResult, FigureResult, Reproduction
+from semcomm.reproduce.page import page_of
+from semcomm.reproduce.papers import Paper, Planned, Setting, chosen, load_papers, load_setting, planned
+from semcomm.reproduce.summary import scorecard_of, summary_of
 from semcomm.runs.results import Results
 from semcomm.runs.run import EXPERIMENT, Progress, _difference, run
 
 EXPECTED = (ModelError, ImageError, MetricError, ConfigurationError)
 """Errors that stop one figure and not the others."""
 SCORECARD, PAGE, SUMMARY = "scorecard.json", "index.html", "scorecard.md"
-
-
-@dataclass(frozen=True)
-class FigureResult:
-    """A figure as it came out.
-
-    Attributes:
-        paper: name of its paper.
-        name: of the figure.
-        figure: what it is.
-        results: of its run; None where it could not be run.
-        missing: what was missing: transceiver, metric, `images` or `figure` -> why.
-        made: by its extra.
-        report: of its run, relative to the page.
-    """
-
-    paper: str
-    name: str
-    figure: Figure
-    results: Results | None
-    missing: dict[str, str]
-    made: ExtraResult = field(default_factory=ExtraResult)
-    report: str = ""
-
-
-@dataclass(frozen=True)
-class ClaimResult:
-    """A claim and what became of it."""
-
-    paper: str
-    name: str
-    claim: Claim
-    finding: Finding
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """What `reproduce` found.
-
-    Attributes:
-        papers: name -> paper, those that were asked for.
-        setting: in which.
-        figures: in the order of the papers.
-        claims: likewise.
-        seconds: that this call took.
-        page: the file.
-    """
-
-    papers: dict[str, Paper]
-    setting: Setting
-    figures: list[FigureResult]
-    claims: list[ClaimResult]
-    seconds: float
-    page: Path
 
 
 def reproduce(
@@ -105,7 +43,7 @@ def reproduce(
         out: folder for runs and page.
         workers: processes of one thread each.
         overrides: keys of every experiment, `images.limit` for instance; `extras.Tuning.triplets` for an extra's.
-        experiments: folder of the papers' files; none finds that of the checkout.
+        experiments: folder of the papers' files; none takes those of `shipped_experiments`.
         on_progress: told of the run at hand.
         on_note: told what is begun, and what is missing.
 
@@ -114,7 +52,7 @@ def reproduce(
         RunError: when `out` holds other experiments; it says which key differs.
     """
     began = monotonic()
-    folder = experiments or experiments_folder()
+    folder = experiments or shipped_experiments()
     papers, made_in = load_papers(folder), load_setting(setting, folder)
     wanted = chosen(papers, names)
     of_extras = {k.removeprefix("extras."): v for k, v in (overrides or {}).items() if k.startswith("extras.")}
@@ -223,9 +161,6 @@ def _evidence(shown: FigureResult, setting: Setting) -> Evidence | Finding:
 
 
 def _write(found: Reproduction, experiments: Path, out: Path) -> None:
-    from semcomm.reproduce.page import page_of
-    from semcomm.reproduce.summary import scorecard_of, summary_of
-
     write_whole(out / SCORECARD, json.dumps(scorecard_of(found), indent=1, ensure_ascii=False).encode())
     write_whole(out / SUMMARY, summary_of(found).encode())
     write_whole(out / PAGE, page_of(found, experiments).encode())

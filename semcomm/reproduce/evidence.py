@@ -1,23 +1,18 @@
 """What a figure's run says, in the shape that checks ask of it: values by point, image and realisation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semcomm.analysis.statistics import CONFIDENCE, RESAMPLES, Estimate
+from semcomm.analysis.statistics import CONFIDENCE, FEWEST, Estimate, Statistic, estimate_of
 
 if TYPE_CHECKING:
     from semcomm.runs.results import Results
 
 STAND_INS = {"CLIPScore": "EmbeddedScore", "FID": "EmbeddedFID"}
 """Metric of the papers -> the one of ours that is taken where the former's models are absent."""
-FEWEST = 3
-"""Images below which an interval says nothing: a bootstrap of one value always has width 0."""
-
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""From the means of k quantities [..., k] to one number each [...]."""
 
 
 class Missing(Exception):  # noqa: N818
@@ -120,42 +115,26 @@ class Evidence:
     ) -> Estimate:
         """Return the `Estimate` of a statistic of the means of (metric, point) pairs.
 
-        Images are resampled, then realisations within each, the same for every pair, so that what the pairs have in
-        common cancels.
+        The pairs are of the same images and realisations, so that what they have in common cancels.
 
         Raises:
             Missing: for too few images, or values that are not there.
         """
-        values = np.stack([self.column(metric)[point] for metric, point in quantities])
-        if values.shape[1] < FEWEST:
-            raise Missing(f"{values.shape[1]} images give no interval; it takes {FEWEST}")
-        return bootstrap(values, statistic, confidence)
+        values = [self.column(metric)[point] for metric, point in quantities]
+        return stated(estimate_of(statistic, values, confidence=confidence))
 
 
-def bootstrap(values: np.ndarray, statistic: Statistic, confidence: float = CONFIDENCE) -> Estimate:
-    """Return the estimate of a statistic of the means of `values` [k, images, realisations]; infinite ones left out.
+def stated(found: Estimate) -> Estimate:
+    """Return an estimate that has a value and an interval.
 
     Raises:
-        Missing: when a quantity has no finite value.
+        Missing: when it has none, or when it is of too few images to decide anything.
     """
-    k, images, realisations = values.shape
-    usable = np.isfinite(values).reshape(k, -1).astype(float)
-    if not usable.any(1).all():
-        raise Missing("a value is not there, or infinite for every image")
-    finite = np.where(usable > 0, values.reshape(k, -1), 0.0)
-    rng = np.random.default_rng(0)
-    rows = rng.integers(images, size=(RESAMPLES, images, 1)) * realisations
-    drawn = rows + rng.integers(realisations, size=(RESAMPLES, images, realisations))
-    drawn = drawn.reshape(RESAMPLES, -1) + images * realisations * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * images * realisations).reshape(RESAMPLES, -1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        resampled = statistic((counts @ finite.T) / (counts @ usable.T))
-        mean = float(statistic(finite.sum(1) / usable.sum(1)))
-    resampled = resampled[np.isfinite(resampled)]
-    if not np.isfinite(mean) or not len(resampled):
-        raise Missing("the quantity has no value: something is divided by 0")
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(mean, float(low), float(high), images * realisations, int(np.isinf(values).sum()))
+    if np.isnan(found.mean):
+        raise Missing("a value is not there, infinite for every image, or divided by 0")
+    if found.images < FEWEST:
+        raise Missing(f"{found.images} images decide nothing; it takes {FEWEST}")
+    return found
 
 
 def evidence_of(

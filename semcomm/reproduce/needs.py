@@ -5,7 +5,8 @@ from pathlib import Path
 
 from semcomm.datasets import DATASETS, DataSet, data_folder, images_of
 from semcomm.errors import ImageError
-from semcomm.reproduce.papers import chosen, experiments_folder, load_papers, load_setting, planned
+from semcomm.experiment.shipped import shipped_experiments
+from semcomm.reproduce.papers import chosen, load_papers, load_setting, planned
 
 
 def describe(names: Sequence[str], setting: str, experiments: Path | None = None) -> Iterator[str]:
@@ -14,7 +15,7 @@ def describe(names: Sequence[str], setting: str, experiments: Path | None = None
     Args:
         names: papers and figures; none for all.
         setting: name of a setting, or a file.
-        experiments: folder of the papers' files; none finds that of the checkout.
+        experiments: folder of the papers' files; none takes those that come with semcomm.
 
     Raises:
         ConfigurationError: for names or files that make no sense.
@@ -23,7 +24,7 @@ def describe(names: Sequence[str], setting: str, experiments: Path | None = None
     for data in DATASETS.values():
         yield f"  {data.name:<24}{_state(data):<18}{data.title}, {data.count:,} images; {data.terms}"
         yield f"  {'':<24}{'':<18}from {data.source}"
-    folder = experiments or experiments_folder()
+    folder = experiments or shipped_experiments()
     papers, made_in = load_papers(folder), load_setting(setting, folder)
     yield f"\nExperiments, {made_in.title}:"
     files = dict.fromkeys((p, papers[p].figures[f].file) for p, f in chosen(papers, names) if papers[p].figures[f].file)

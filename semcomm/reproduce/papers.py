@@ -171,20 +171,6 @@ def _replaced(data: Any, replace: Mapping[str, Any]) -> Any:
     return {key: _replaced(value, replace) for key, value in data.items()}
 
 
-def experiments_folder() -> Path:
-    """Return the folder of the experiment files: `experiments` here, or that of the checkout that semcomm is in.
-
-    Raises:
-        ConfigurationError: when there is neither.
-    """
-    for folder in (Path("experiments"), Path(__file__).resolve().parents[2] / "experiments"):
-        if (folder / "settings").is_dir():
-            return folder
-    raise ConfigurationError(
-        "there are no experiment files here: run this in a checkout of semcomm, or name their folder with --experiments"
-    )
-
-
 def load_papers(folder: Path) -> dict[str, Paper]:
     """Return name -> paper of each folder with a `claims.yaml`.
 

@@ -2,24 +2,22 @@
 
 from collections import Counter
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semcomm.analysis.statistics import CONFIDENCE
 from semcomm.reproduce.checks import Part
-
-if TYPE_CHECKING:
-    from semcomm.reproduce.command import Reproduction
+from semcomm.reproduce.outcome import Reproduction
 
 VERDICTS = ("holds", "holds in part", "does not hold", "could not be tested")
 
 
-def counts_of(found: "Reproduction") -> dict[str, int]:
+def counts_of(found: Reproduction) -> dict[str, int]:
     """Return verdict -> how many claims have it."""
     counted = Counter(one.finding.verdict for one in found.claims)
     return {verdict: counted[verdict] for verdict in VERDICTS}
 
 
-def scorecard_of(found: "Reproduction") -> dict[str, Any]:
+def scorecard_of(found: Reproduction) -> dict[str, Any]:
     """Return every claim with its verdict and parts, and what was missing of every figure, as plain data."""
     return {
         "setting": found.setting.title,
@@ -44,7 +42,7 @@ def scorecard_of(found: "Reproduction") -> dict[str, Any]:
     }
 
 
-def summary_of(found: "Reproduction") -> str:
+def summary_of(found: Reproduction) -> str:
     """Return the scorecard as Markdown: the same for the same results."""
     counted = ", ".join(f"{verdict}: {count}" for verdict, count in counts_of(found).items())
     lines = ["# Scorecard", "", f"Setting: {found.setting.title}. {counted}.", ""]

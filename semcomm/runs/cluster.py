@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from semcomm.errors import ConfigurationError, RunError, SemcommError
-from semcomm.runs.engine import Done, Engine, Task, load_original, prepare_process
 from semcomm.experiment.experiment import Resources, load
+from semcomm.runs.engine import Done, Engine, Task, load_original, prepare_process
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import Plan
 from semcomm.runs.store import StoredImage

@@ -16,13 +16,13 @@ from torch import Tensor
 from semcomm import memo
 from semcomm.channels import Channel
 from semcomm.errors import RateError, RunError
+from semcomm.experiment.experiment import Experiment, Point, load
 from semcomm.images import content_hash
 from semcomm.ledger import Ledger
 from semcomm.metrics import Metric, SetMetric
-from semcomm.seeds import Seed, seeds_of
-from semcomm.experiment.experiment import Experiment, Point, load
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.store import LEDGER, StoredImage, StoredReception, StoredScore
+from semcomm.seeds import Seed, seeds_of
 from semcomm.transceivers import Link, Reception
 
 

@@ -48,7 +48,7 @@ class ImageStore:
             self._files.remove(_name(key))
         return None
 
-    def copy(self, key: str, to: "Images") -> None:
+    def copy(self, key: str, to: "ImageStore") -> None:
         """Bring an image to another place, unless it is there."""
         if not to.has(key) and (image := self.read(key)) is not None:
             to.write(image)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, TypeVar
 
+from semcomm.experiment.experiment import Experiment, reception_key, recipe_of, spelt
 from semcomm.memo import Memo
 from semcomm.runs.engine import Task, features_of, metric_key
-from semcomm.experiment.experiment import Experiment, reception_key, recipe_of, spelt
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.store import Store, StoredImage
 

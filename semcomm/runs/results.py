@@ -15,13 +15,12 @@ import torch
 
 from semcomm.component import plain
 from semcomm.errors import RunError
-from semcomm.files import files_at
+from semcomm.experiment.experiment import Experiment, reception_key, spelt
+from semcomm.files import files_at, write_whole
 from semcomm.ledger import Ledger
-from semcomm.files import write_whole
 from semcomm.memo import Memo, key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.runs.engine import features_of, metric_key
-from semcomm.experiment.experiment import Experiment, reception_key, spelt
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import chunks, recipes_of
 from semcomm.runs.store import LEDGER, SEAL, Store, StoredImage, StoredScore
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 
 PARQUET, CSV = "results.parquet", "results.csv"
 SETS_PARQUET, SETS_CSV = "sets.parquet", "sets.csv"
-COUNTS = ["symbol_power", "block_errors", "blocks", "decode_failed", "infeasible"]
+COUNTS = ["symbol_power", "papr_db", "block_errors", "blocks", "decode_failed", "infeasible"]
 NAMES = ["transceiver", "channel", "image", "realisation"]
-LAYOUT = 2
+LAYOUT = 3
 """Of the tables; raise it when their columns change, so that what was exported before is not taken for it."""
 ROWS_AT_ONCE = 1000
 """How many rows are looked up in one go."""
@@ -137,7 +136,7 @@ def _table(
             },
         )
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
-    numbers = ["snr_db", *RATES, *LEDGER, "symbol_power", *(name for name, _ in metrics)]
+    numbers = ["snr_db", *RATES, *LEDGER, "symbol_power", "papr_db", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
     return table.assign(**_rates(table))
 
@@ -296,7 +295,7 @@ def label(value: Any) -> Any:
     return json.dumps(value)
 
 
-RATES = ["bpp", "cbr", "total_bpp", "code_rate"]
+RATES = ["bpp", "cbr", "total_bpp", "total_cbr", "code_rate"]
 
 
 def _rates(table: "pd.DataFrame") -> dict[str, Any]:

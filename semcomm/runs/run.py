@@ -12,12 +12,12 @@ import yaml
 
 from semcomm.component import plain
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
-from semcomm.images import ImageSet, content_hash
+from semcomm.experiment.experiment import Experiment, axis_values, load
 from semcomm.files import write_whole
+from semcomm.images import ImageSet, content_hash
 from semcomm.memo import key_of
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import run_tasks
-from semcomm.experiment.experiment import Experiment, axis_values, load
 from semcomm.runs.folder import environment, locked
 from semcomm.runs.plan import Plan
 from semcomm.runs.results import Results, collect, export, is_finished, keep_keys
@@ -143,8 +143,7 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
             digest, height, width, fault = "", 0, 0, str(error)
         if before and before.hash != digest:
             raise RunError(
-                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new "
-                "folder"
+                f"{path}: is not the image that this run began with. Put that one back, or start a run in a new folder"
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
     store.add_images(planned)

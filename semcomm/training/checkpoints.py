@@ -29,7 +29,7 @@ _KINDS = {"step": int, "seconds": int | float, "task": str, "configuration": dic
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint besides its tensors.
+    """Facts of a checkpoint besides its tensors.
 
     Attributes:
         step: steps done.
@@ -52,7 +52,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class State:
-    """What changes while training."""
+    """The state of a training between two steps."""
 
     module: nn.Module
     averaged: nn.Module

@@ -1,4 +1,4 @@
-"""What a training ships: weights as safetensors, and a card that says where they come from and what they can do."""
+"""Export of a training: weights as safetensors, and a card with their origin and their scores."""
 
 import hashlib
 import json

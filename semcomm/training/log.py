@@ -1,4 +1,4 @@
-"""How a training goes: lines with an estimate of what is left, a file of scores, TensorBoard where it is there."""
+"""Logs of a training: lines with an estimate of the time left, a file of scores, TensorBoard where installed."""
 
 import json
 from collections import deque

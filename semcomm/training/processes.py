@@ -41,7 +41,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that validates, writes and reports."""
+        """True in the process that validates, writes and reports."""
         return self.rank == 0
 
     def share(self, batch: int) -> int:

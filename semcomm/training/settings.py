@@ -8,7 +8,7 @@ from semcomm.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Settings:
-    """How long, how fast and where to train.
+    """Length, speed and place of a training.
 
     Args:
         seed: of everything random.

@@ -1,4 +1,4 @@
-"""What a researcher writes to train something of their own: one class."""
+"""The interface of a training task: the one class that a researcher writes to train something of their own."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from semcomm.component import Component
 
 
 class Task(Component, ABC):
-    """What is trained, on what, by which loss, and what is shipped of it. The loop does the rest.
+    """A module to train, its data, its loss, and the weights to ship. The loop does the rest.
 
     The constructor's arguments are the task's keys in a training file. All randomness comes from the generators that
     are handed in, which depend on (seed, step) alone: so a run that was killed continues as if nothing had happened.

@@ -22,9 +22,11 @@ from semcomm.transceivers.generative import (
     TextToImage,
     UnCLIP,
 )
+from semcomm.transceivers.hybrid import Hybrid
 from semcomm.transceivers.learned import LSCI, DeepJSCC
 from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.separate import Separate
+from semcomm.transceivers.softcast import SoftCast
 
 __all__ = [
     "LSCI",
@@ -37,6 +39,7 @@ __all__ = [
     "Distortion",
     "Embedded",
     "GenerativeModel",
+    "Hybrid",
     "Info",
     "Link",
     "RandomBits",
@@ -46,6 +49,7 @@ __all__ = [
     "Scaling",
     "Separate",
     "Signal",
+    "SoftCast",
     "StableUnCLIP",
     "TextAndLatent",
     "TextAndSketch",

@@ -50,7 +50,8 @@ class Reception:
     Attributes:
         images: reconstructions [B, 3, H, W], values k/255, of the originals' size.
         ledger: what it cost.
-        info: per image: `block_errors` and `blocks`, `decode_failed`, `symbol_power`, and what the link adds.
+        info: per image: `block_errors` and `blocks`, `decode_failed`, `symbol_power`, `papr_db`, and what the link
+            adds.
     """
 
     images: Tensor
@@ -86,10 +87,11 @@ class Transceiver(Link):
                 f"not {list(images.shape)}"
             )
         power = [float((x.abs() ** 2).mean()) if x.is_complex() and len(x) else float("nan") for x in sent]
+        papr_db = [_papr_db(x) for x in sent] if output.papr_db is None else output.papr_db.tolist()
         return Reception(
             images=quantise(received),
-            ledger=signal.ledger.with_pilots(output.pilot_uses),
-            info={"symbol_power": power} | {name: _listed(values) for name, values in info.items()},
+            ledger=signal.ledger.with_channel(output.pilot_uses, output.overhead_uses, output.streams),
+            info={"symbol_power": power, "papr_db": papr_db} | {name: _listed(values) for name, values in info.items()},
         )
 
     @abstractmethod
@@ -113,6 +115,11 @@ class Transceiver(Link):
             control: the `control` of the signal, per image.
             rng: a generator per image, for whatever is random here.
         """
+
+
+def _papr_db(x: Tensor) -> float:
+    power = x.abs().square() if x.is_complex() else x[:0].float()
+    return float(10 * torch.log10(power.max() / power.mean())) if len(power) and power.any() else float("nan")
 
 
 def _listed(values: Sequence[Any] | Tensor) -> list[Any]:

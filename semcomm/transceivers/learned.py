@@ -1,6 +1,5 @@
 """Learned transceivers: joint source-channel coding by the networks of `semcomm.jscc`."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
-from semcomm.jscc.codec import Allocation, Codec, Precision, gain_bytes, gains_from, receivable, snr_seen
+from semcomm.jscc.codec import Allocation, Codec, Precision, effective_snr_db, estimates_of, gain_bytes, gains_from
 from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
 from semcomm.jscc.loading import hash_of, load_codec, slice_bits
 from semcomm.ledger import Ledger
@@ -19,12 +18,12 @@ from semcomm.models import UsesWeights, device_of
 from semcomm.transceivers.base import Info, Signal, Transceiver
 
 SIZE_BITS = 32
-"""What the control channel carries beside the plan and the gains: height and width."""
+"""Size of the height and width on the control channel, beside the plan and the gains."""
 
 
 @dataclass(frozen=True)
-class LearnedControl:
-    """What the receiver is told of one image, in `side_bits`: its size, its plan of layers and their gains."""
+class CodecControl:
+    """Side information of one image, counted in `side_bits`: its size, its plan of layers and their gains."""
 
     height: int
     width: int
@@ -32,29 +31,53 @@ class LearnedControl:
     gains: bytes
 
 
-class _Learned(UsesWeights, Transceiver):
-    """What LSCI and DeepJSCC share: everything but the choice of the checkpoint and of the plan."""
+class Learned(UsesWeights, Transceiver):
+    """A trained network of any class: one that comes with semcomm, or your own `semcomm.jscc.network.LearnedNetwork`.
+
+    It sends the same layers everywhere. `side_bits` are 32 for the size, 16 for the gain of each layer where the
+    network has gains, and the plan as bytes where it has several layers.
+
+    Args:
+        checkpoint: a file of weights, a training's folder, or a codec that comes with semcomm.
+        layers: first so many layers of the network; None for all.
+        constellation: of the symbols, if the checkpoint was trained for it; None for the first that it was trained for.
+        assumed_snr_db: SNR that the transmitter assumes where the channel lets it know none.
+        precision: `fp32`, or `bf16` for networks in bfloat16.
+        device: where to compute; `auto` takes a GPU where there is one.
+    """
 
     excluded_from_recipe: ClassVar[frozenset[str]] = UsesWeights.excluded_from_recipe | {"checkpoint"}
 
-    precision: Precision
-    device: str
-    constellation: Name | None
-    assumed_snr_db: float
-    receiver_slices: int | None
-    model_shared_by: int | None
+    receiver_slices: int | None = None
+    model_shared_by: int | None = None
+
+    def __init__(
+        self,
+        checkpoint: str,
+        layers: int | None = None,
+        constellation: Name | None = None,
+        assumed_snr_db: float = 10.0,
+        precision: Precision = "fp32",
+        device: str = "auto",
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.layers = layers
+        self.constellation = constellation and checked(constellation)
+        self.assumed_snr_db = assumed_snr_db
+        self.precision = precision
+        self.device = device
 
     @property
-    @abstractmethod
     def file(self) -> str:
         """The checkpoint, by name or path."""
+        return self.checkpoint
 
-    @abstractmethod
-    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
-        """Return the layers of each block of `images` [B, 3, H, W] at the SNRs told [B], `uint8` [B, h, w]."""
+    def plan(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+        """Return the layers of each block of `images` [B, 3, H, W] at known SNRs [B], `uint8` [B, h, w]."""
+        return codec.plan(images, codec.uses_of(images, self.layers or codec.network.held))
 
     def weights(self) -> str:
-        """Return the hash of the checkpoint's file."""
+        """Return the SHA-256 of the checkpoint's file."""
         return hash_of(self.file)
 
     def codec(self, held: int | None = None) -> Codec:
@@ -69,9 +92,9 @@ class _Learned(UsesWeights, Transceiver):
     def send(self, images: Tensor, snr_db: Tensor, rng: Sequence[torch.Generator]) -> Signal:
         """Turn `images` [B, 3, H, W] into symbols."""
         codec = self.codec()
-        told = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
-        plan = self.planned(codec, images, told)
-        symbols, gains = codec.send(images, told, plan)
+        known_snr_db = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
+        plan = self.plan(codec, images, known_snr_db)
+        symbols, gains = codec.send(images, known_snr_db, plan)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
         model_bits = [0.0] * len(images)
@@ -80,39 +103,39 @@ class _Learned(UsesWeights, Transceiver):
             needed = [min(int(one.max()), held) for one in plan]
             model_bits = [slice_bits(codec.network, layers) / self.model_shared_by for layers in needed]
         control = [
-            LearnedControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
+            CodecControl(*images.shape[2:], codec.plan_bytes(layers), gain_bytes(these[: int(layers.max())]))
             for layers, these in zip(plan, gains)
         ]
         ledger = Ledger.of(
             images,
             source_bits=[bits * k for k in uses],
             channel_uses=uses,
-            side_bits=[SIZE_BITS + 8 * len(told.plan + told.gains) for told in control],
+            side_bits=[SIZE_BITS + 8 * len(one.plan + one.gains) for one in control],
             model_bits=model_bits,
         )
         return Signal(ledger, symbols, control=control)
 
     def receive(
-        self, output: ChannelOutput, control: Sequence[LearnedControl], rng: Sequence[torch.Generator]
+        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
     ) -> tuple[Tensor, Info]:
         """Turn equalised symbols into images [B, 3, H, W]."""
         codec = self.codec(self.receiver_slices)
-        estimates, snr_db = receivable(output, codec.network.constellation)
-        plan = torch.stack([codec.plan_from(told.plan, told.height, told.width) for told in control])
-        gains = pad_sequence([gains_from(told.gains) for told in control], batch_first=True, padding_value=1.0)
+        estimates, snr_db = estimates_of(output, codec.network.constellation)
+        plan = torch.stack([codec.plan_from(one.plan, one.height, one.width) for one in control])
+        gains = pad_sequence([gains_from(one.gains) for one in control], batch_first=True, padding_value=1.0)
         images = codec.receive(estimates, gains, snr_db, plan, control[0].height, control[0].width)
         low, high = codec.card.get("snr_db", (float("-inf"), float("inf")))
-        seen_db = snr_seen(output).tolist()
-        noisy = (output.noise_variance > 0).tolist()
-        outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(seen_db, noisy)]
+        effective = effective_snr_db(output).tolist()
+        noisy = [bool((variance > 0).any()) for variance in output.noise_variance]
+        outside = [there and not low - 0.01 <= x <= high + 0.01 for x, there in zip(effective, noisy)]
         return images, {"mean_layers": plan.float().mean((1, 2)), "snr_outside_training": outside}
 
 
-class LSCI(_Learned):
+class LSCI(Learned):
     """A layered learned codec with joint source-channel coding (`semcomm.jscc.lsci`).
 
-    The budget is a number of layers or of channel uses per pixel. Symbols are not decided: what they let expect goes
-    into the decoder. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
+    The budget is a number of layers or of channel uses per pixel. The decoder takes conditional means of the symbols,
+    not decisions. Over `Noiseless`, it is a source codec of log2(M) bits per symbol.
 
     `side_bits` are 32 for the size, 16 for the gain of each layer, and the plan: the layers of each block as bytes, one
     or two where they are the same everywhere.
@@ -122,14 +145,14 @@ class LSCI(_Learned):
             comes with semcomm.
         layers: first so many layers everywhere, 1 to 9. This or `channel_uses_per_pixel`.
         channel_uses_per_pixel: budget in complex symbols per pixel.
-        constellation: what the symbols are: `16qam`, `qpsk`, `64qam` or `analog`, if the checkpoint was trained for it.
-        allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more to see, the more so the
+        constellation: of the symbols: `16qam`, `qpsk`, `64qam` or `analog`, if the checkpoint was trained for it.
+        allocation: `uniform`: the same layers everywhere; `adaptive`: more where there is more detail, the more so the
             better the channel is, at no more channel uses. None takes `uniform` with `layers`, `adaptive` with
             `channel_uses_per_pixel`.
-        receiver_slices: slices that the receiver holds; it makes nothing of further layers. None for all.
+        receiver_slices: slices that the receiver holds; it ignores further layers. None for all.
         model_shared_by: charge the decoder's slices that are needed, 16 bits a weight, to so many images
-            (`model_bits`); None if the receiver had them before.
-        assumed_snr_db: what the transmitter takes for the SNR where the channel tells it none.
+            (`model_bits`); None if the receiver has them already.
+        assumed_snr_db: SNR that the transmitter assumes where the channel lets it know none.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
@@ -171,7 +194,7 @@ class LSCI(_Learned):
         """The checkpoint, by name or path."""
         return self.checkpoint or "lsci"
 
-    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+    def plan(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the layers of each block of `images` [B, 3, H, W]."""
         if self.layers is not None:
             uses = codec.uses_of(images, self.layers)
@@ -180,7 +203,7 @@ class LSCI(_Learned):
         return codec.plan(images, uses, self.allocation, snr_db)
 
 
-class DeepJSCC(_Learned):
+class DeepJSCC(Learned):
     """The five-layer network of Bourtsoulatze, Kurka and Gündüz 2019 (`semcomm.jscc.deepjscc`), on analog symbols.
 
     Args:
@@ -192,8 +215,6 @@ class DeepJSCC(_Learned):
     """
 
     constellation = None
-    receiver_slices = None
-    model_shared_by = None
     assumed_snr_db = 10.0
 
     def __init__(
@@ -218,10 +239,12 @@ class DeepJSCC(_Learned):
         """The checkpoint, by name or path."""
         return self.checkpoint or SHIPPED[self.channel_uses_per_pixel]
 
-    def planned(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
+    def plan(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the one layer everywhere."""
-        if codec.card.get("kind") != "deepjscc":
-            raise ConfigurationError(f"{self.file} is no DeepJSCC but {codec.card.get('kind')}: use LSCI for it")
+        if len(codec.network.layers) > 1:
+            raise ConfigurationError(
+                f"{self.file} has {len(codec.network.layers)} layers, and DeepJSCC sends one: use LSCI for it"
+            )
         rate = codec.network.uses[0] / codec.network.stride**2
         if self.channel_uses_per_pixel not in (None, rate):
             raise ConfigurationError(

@@ -8,7 +8,7 @@ import pytest
 from small_run import link, small_run
 
 from semcomm.analysis.compare import compare
-from semcomm.analysis.statistics import curves
+from semcomm.analysis.curves import curves
 from semcomm.errors import ConfigurationError
 from semcomm.runs.results import Results
 

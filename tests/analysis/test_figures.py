@@ -7,19 +7,13 @@ import pytest
 from PIL import Image
 from small_run import link, small_run
 
-from semcomm.analysis.figures import (
-    _figure,
-    colours_of,
-    curve_names,
-    default_axes,
-    default_figures,
-    draw,
-    label_of,
-    main_axis,
-)
-from semcomm.analysis.statistics import curves
+from semcomm.analysis.curves import curves_of
+from semcomm.analysis.defaults import default_axes, default_figures, label_of, main_axis
+from semcomm.analysis.figures import draw, figure
+from semcomm.analysis.styles import style
 from semcomm.errors import ConfigurationError, RunError
-from semcomm.experiment.experiment import Experiment, FigureSpec
+from semcomm.experiment.experiment import Experiment
+from semcomm.experiment.figure import FigureSpec
 from semcomm.runs.results import Results
 
 
@@ -34,7 +28,7 @@ def with_table(results: Results, figures: list[FigureSpec] | None = None, **colu
 
 
 def figure_of(results: Results, spec: FigureSpec) -> object:
-    return _figure(curves(results, spec.x, spec.y), spec, results.experiment, "")
+    return figure(results, spec)
 
 
 def notes_in(figure: object) -> str:
@@ -116,33 +110,28 @@ def test_missing_values_are_said(results: Results) -> None:
 
 
 def test_a_transceiver_keeps_its_colour(results: Results) -> None:
-    colours = colours_of(results.experiment)
-    assert list(colours) == ["robust", "fast"]
+    colours = {name: style(n).colour for n, name in enumerate(["robust", "fast"])}
     for spec in (FigureSpec("snr_db", "PSNR"), FigureSpec("bpp", "SSIM"), FigureSpec("transceiver", "SSIM")):
-        frame = curves(results, spec.x, spec.y)
-        lines = figure_of(results, spec).axes[0].lines[: frame["curve"].nunique()]
-        drawn = [(curve.split(",")[0], line.get_color()) for curve, line in zip(frame["curve"].unique(), lines)]
-        assert dict(drawn) == colours
+        lines = figure_of(results, spec).axes[0].get_legend_handles_labels()[0]
+        names = [curve.transceiver for curve in curves_of(results, spec.x, spec.y)]
+        assert dict(zip(names, (line.get_color() for line in lines))) == colours and len(lines) == len(names)
 
 
-def test_curve_names_are_short_and_styles_follow_the_parameters(results: Results) -> None:
-    names = curve_names(curves(results, "snr_db", "PSNR"), results.experiment)
-    assert list(names.values()) == [
-        ("robust", "uses/pixel 0.5", 0),
-        ("robust", "uses/pixel 1", 1),
-        ("fast", "uses/pixel 0.5", 0),
-        ("fast", "uses/pixel 1", 1),
-    ]
+def test_curve_names_are_words(results: Results) -> None:
+    found = [(curve.transceiver, curve.telling, curve.number) for curve in curves_of(results, "snr_db", "PSNR")]
+    budgets = [("0.5 uses per pixel", 0), ("1 uses per pixel", 1)]
+    assert found == [(name, *budget) for name in ("robust", "fast") for budget in budgets]
+    assert curves_of(results, "bpp", "PSNR")[1].telling == "SNR 12 dB"
 
 
 def test_a_legend_does_not_repeat_itself(results: Results) -> None:
     spec = FigureSpec("snr_db", "PSNR")
     texts = [text.get_text().strip() for text in figure_of(results, spec).legends[0].get_texts()]
-    assert texts == ["robust", "fast", "uses/pixel 0.5", "uses/pixel 1"]
+    assert texts == ["robust", "fast", "0.5 uses per pixel", "1 uses per pixel"]
     without = with_table(results, PSNR=results.table["PSNR"].where(results.table["transceiver"] == "fast"))
     figure = figure_of(without, spec)
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["fast, uses/pixel 0.5", "fast, uses/pixel 1"]
+    assert texts == ["fast, 0.5 uses per pixel", "fast, 1 uses per pixel"]
     assert "PSNR (dB): none of robust." in notes_in(figure)
 
 

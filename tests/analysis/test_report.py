@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from small_run import link, small_run
 
-from semcomm.analysis.figures import colours_of
+from semcomm.analysis.curves import curves
 from semcomm.analysis.report import as_script, gallery, write_report
 from semcomm.analysis.report.contents import contents_of
 from semcomm.analysis.report.gallery import album_of
-from semcomm.analysis.statistics import curves
+from semcomm.analysis.styles import COLOURS
 from semcomm.errors import RunError
 from semcomm.runs.results import Results
 
@@ -110,7 +110,7 @@ def test_hostile_names_stay_data(tmp_path: Path) -> None:
     assert [a for tag, a in page.tags if tag == "img"] == [{"id": "enlarged-image", "alt": ""}]
     assert len([tag for tag, _ in page.tags if tag == "script"]) == 4
     data, album = page.data("data"), page.data("gallery-data")
-    assert data["title"] == HOSTILE and list(data["colours"]) == [HOSTILE]
+    assert data["title"] == HOSTILE and list(data["transceivers"]) == [HOSTILE]
     assert HOSTILE in [image["name"] for image in album["images"]]
     assert ["Caption", HOSTILE] in album["images"][0]["received"][0]["facts"]
 
@@ -120,11 +120,11 @@ def test_points_are_those_of_the_curves(results: Results, page: Page) -> None:
     assert data["main"] == "snr_db"
     assert [x["key"] for x in data["x"]] == ["snr_db", "channel_uses_per_pixel", "bpp", "total_bpp", "cbr"]
     assert [(y["key"], y["log"]) for y in data["y"]] == [("PSNR", False), ("SSIM", False), ("bler", True)]
-    assert data["colours"] == colours_of(results.experiment)
+    assert [look["colour"] for look in data["transceivers"].values()] == list(COLOURS[:2])
     for x, y in (("snr_db", "PSNR"), ("bpp", "SSIM"), ("cbr", "bler")):
         frame = curves(results, x, y)
         assert [point["x"][x] for point in data["points"]] == frame[x].tolist()
-        columns = ["mean", "low", "high", "count", "infinite"]
+        columns = ["mean", "low", "high", "count", "infinite", "images"]
         assert [point["y"][y] for point in data["points"]] == frame[columns].to_numpy().tolist()
     assert "channel.snr_db" in data["experiment"]
     assert data["environment"]["torch"]
@@ -204,8 +204,8 @@ def test_infinite_and_missing_values_are_told_apart(results: Results, tmp_path: 
     psnr = results.table["PSNR"].mask(at_20, np.inf).mask(at_4, np.nan)
     page = Page(write_report(dataclasses.replace(results, table=results.table.assign(PSNR=psnr)), tmp_path / "r.html"))
     points = {point["x"]["snr_db"]: point["y"]["PSNR"] for point in page.data("data")["points"]}
-    assert points[20] == [None, None, None, 0, 4]
-    assert points[4] == [None, None, None, 0, 0]
+    assert points[20] == [None, None, None, 0, 4, 0]
+    assert points[4] == [None, None, None, 0, 0, 0]
     received = page.data("gallery-data")["images"][0]["received"]
     assert {entry["scores"][0][1] for entry in received if dict(entry["facts"])["SNR (dB)"] == 20} == {"∞"}
 

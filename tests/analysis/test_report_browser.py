@@ -142,7 +142,7 @@ def test_a_reader_looks_around(browser: Browser, page: Path) -> None:
     browser.run(CHOOSE, "#curve-controls", "Over", "bpp")
     assert browser.run("return document.querySelector('#chart .xtitle').textContent") == "Rate (bpp)"
 
-    captions = "return [...document.querySelectorAll('#images figcaption')].map((c) => c.textContent)"
+    captions = "return [...document.querySelectorAll('#gallery figcaption')].map((c) => c.textContent)"
     before = browser.run(captions)
     assert before[0].startswith("Original")
     assert any("decoding failed" in text for text in before)
@@ -153,7 +153,7 @@ def test_a_reader_looks_around(browser: Browser, page: Path) -> None:
     assert all("SNR (dB)20" in text and "decoding failed" not in text for text in after[1:])
     assert "20" in browser.run("return document.querySelector('output').textContent")
 
-    browser.run("document.querySelectorAll('#images button')[1].click()")
+    browser.run("document.querySelectorAll('#gallery button')[1].click()")
     enlarged = "return document.getElementById('enlarged-title').textContent"
     shown = browser.run(enlarged)
     assert browser.run("return document.getElementById('enlarged').open")
@@ -229,7 +229,7 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     assert browser.run("return document.querySelector('h1').textContent") == HOSTILE
     assert browser.run("return document.querySelectorAll('img[src=x], b:not(#chart b)').length") == 0
     assert HOSTILE in browser.run("return document.getElementById('legend').textContent")
-    assert browser.run("return document.querySelectorAll('#images img').length") == 5
+    assert browser.run("return document.querySelectorAll('#gallery img').length") == 5
     assert browser.errors() == []
 
 
@@ -242,10 +242,10 @@ def test_hostile_captions_are_text(browser: Browser, tmp_path: Path) -> None:
     browser.requests()  # forgets those of the tests before
     browser.open(page)
     said = "return [...document.querySelectorAll(arguments[0] + ' dd')].map((d) => d.textContent)"
-    assert set(CAPTIONS) <= set(browser.run(said, "#images"))
-    browser.run("document.querySelectorAll('#images button')[1].click()")
+    assert set(CAPTIONS) <= set(browser.run(said, "#gallery"))
+    browser.run("document.querySelectorAll('#gallery button')[1].click()")
     assert set(CAPTIONS[:2]) <= set(browser.run(said, "#enlarged-facts"))
-    foreign = "#images dd *, #enlarged-facts dd *, img[src=x], svg[onload], b:not(#chart b), [onmouseover]"
+    foreign = "#gallery dd *, #enlarged-facts dd *, img[src=x], svg[onload], b:not(#chart b), [onmouseover]"
     assert browser.run("return document.querySelectorAll(arguments[0]).length", foreign) == 0
     assert browser.run("return document.scripts.length") == 4
     assert browser.run("return document.title") == "Mean colours over AWGN"

@@ -91,6 +91,26 @@ def test_what_the_transmitter_is_told():
     assert Noiseless().csi(SEEDS).isinf().all()
 
 
+def test_known_gains_agree_with_the_csi():
+    for channel in (AWGN(7), Rayleigh(7), Rayleigh(7, coherence=10), Rayleigh(7, csi="none"), Noiseless()):
+        assert channel.known_gains(SEEDS, [5, 6, 7]) is None
+    channel = Rician(7, csi="instantaneous", csi_error_db=-2)
+    known = channel.known_gains(SEEDS, [5, 6, 7])
+    assert [len(h) for h in known] == [5, 6, 7]
+    snr_db = torch.stack([7 + 20 * h.mean().log10() for h in known])
+    assert torch.allclose(snr_db, channel.csi(SEEDS), atol=1e-4)
+
+
+def test_gains_are_those_of_the_output():
+    for channel in (Rayleigh(7), Rayleigh(7, coherence=3000), Rician(7, coherence="symbol")):
+        output = channel(ONES, SEEDS)
+        for h, y in zip(channel.gains(SEEDS, [20_000] * 3), output.gain):
+            assert torch.allclose(h, y.abs(), atol=1e-6)
+    channel = Rayleigh(7, coherence=500, pilots=2)  # the estimate's noise lowers them
+    (y, variance), h = channel(ONES, SEEDS).zero_forced()[0], channel.gains(SEEDS[:1], [20_000])[0]
+    assert torch.allclose(1 / variance, h**2 * 10**0.7, rtol=1e-3)
+
+
 def test_capacities():
     assert AWGN(10).capacity(SEEDS)[0].item() == pytest.approx(log2(11))
     assert BinarySymmetric(0.11).capacity(SEEDS)[0].item() == pytest.approx(0.5, abs=1e-3)

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import sobel
 from tiny_codecs import smooth_images
 
-from semcomm.jscc.allocation import activity, planned
+from semcomm.jscc.allocation import activity, allocate
 from semcomm.jscc.lsci import LSCINetwork
 
 USES = [2, 4, 8, 16, 32, 64, 128, 192, 256]
@@ -34,7 +34,7 @@ def test_it_is_what_a_search_through_all_constants_finds(budget):
     target_log2_uses = 1.5 * torch.randn(
         4, 3, 5, generator=torch.Generator().manual_seed(int(budget)), dtype=torch.float64
     )
-    plan = planned(target_log2_uses.float(), torch.full((4,), budget), USES)
+    plan = allocate(target_log2_uses.float(), torch.full((4,), budget), USES)
     assert plan.dtype == torch.uint8
     for found, one in zip(plan, target_log2_uses):
         assert np.array_equal(found.numpy(), searched(one.numpy(), budget))
@@ -44,12 +44,12 @@ def test_never_above_the_budget_with_the_first_layer_everywhere_and_each_image_f
     generator = torch.Generator().manual_seed(1)
     target_log2_uses = 3 * torch.randn(64, 12, 17, generator=generator)
     budget = 2 + 260 * torch.rand(64, generator=generator, dtype=torch.float64) ** 3
-    plan = planned(target_log2_uses, budget, USES)
+    plan = allocate(target_log2_uses, budget, USES)
     assert (cost(plan) <= budget * 12 * 17).all()
     assert plan.min() == 1
     assert plan.max() == 9
     order = torch.randperm(64, generator=generator)
-    assert torch.equal(planned(target_log2_uses[order], budget[order], USES), plan[order])
+    assert torch.equal(allocate(target_log2_uses[order], budget[order], USES), plan[order])
     # more wish, more layers, within an image
     flat_wish, flat_plan = target_log2_uses.flatten(1), plan.flatten(1).int()
     sorted_plan = flat_plan.gather(1, flat_wish.argsort(1))
@@ -59,7 +59,7 @@ def test_never_above_the_budget_with_the_first_layer_everywhere_and_each_image_f
 def test_a_budget_in_channel_uses_of_a_large_image_is_kept_to_the_last_use():
     target_log2_uses = torch.randn(1, 180, 250, generator=torch.Generator().manual_seed(2))  # 11.5 megapixels
     for uses in (45_000 * 33 + 1, 7_654_321, 11_519_999):
-        plan = planned(target_log2_uses, torch.tensor([uses / 45_000], dtype=torch.float64), USES)
+        plan = allocate(target_log2_uses, torch.tensor([uses / 45_000], dtype=torch.float64), USES)
         assert uses - 256 < cost(plan).item() <= uses
 
 
@@ -67,7 +67,7 @@ def test_a_budget_in_channel_uses_of_a_large_image_is_kept_to_the_last_use():
 def test_equal_wishes_give_the_largest_uniform_plan_that_fits(layers):
     for spare in (0.0, 0.9):
         budget = torch.tensor([USES[layers - 1] + spare, 1000.0])
-        plan = planned(torch.full((2, 4, 6), -3.7), budget, USES)
+        plan = allocate(torch.full((2, 4, 6), -3.7), budget, USES)
         assert (plan[0] == layers).all()
         assert (plan[1] == 9).all()
 

@@ -90,7 +90,7 @@ def test_more_slices_than_there_are(file, tmp_path):
             load_codec(file, held=held)
     other = saved(tmp_path / "deepjscc.safetensors", tiny_deepjscc())
     assert load_codec(other, held=1).network.held == 1
-    with pytest.raises(ConfigurationError, match="a DeepJSCC has one slice, not 2"):
+    with pytest.raises(ConfigurationError, match="DeepJSCCNetwork has 1 slices that load together, not 2"):
         load_codec(other, held=2)
 
 
@@ -100,8 +100,8 @@ def test_more_slices_than_there_are(file, tmp_path):
         lambda data: data[: len(data) // 2],
         lambda data: b"\xff" * 40 + data[40:],
         lambda data: b"",
-        lambda data: data.replace(b'\\"kind\\"', b'\\"mind\\"'),
-        lambda data: data.replace(b'\\"lsci\\"', b'\\"lscj\\"'),
+        lambda data: data.replace(b'\\"class_path\\"', b'\\"glass_path\\"'),
+        lambda data: data.replace(b"LSCINetwork", b"LSCINetwerk"),
         lambda data: data.replace(b'"card"', b'"bard"'),
     ],
 )
@@ -122,7 +122,11 @@ def test_weights_of_another_kind(file, tmp_path):
     altered(file, lambda tensors, card: card["network"].update(colours=3))
     with pytest.raises(ModelError, match="its weights do not fit the network it names"):
         load_codec(file)
-    save_file({"weight": torch.zeros(3)}, file, {"card": json.dumps({"kind": "lsci", "network": {}})})
+    save_file(
+        {"weight": torch.zeros(3)},
+        file,
+        {"card": json.dumps({"class_path": "semcomm.jscc.lsci.LSCINetwork", "network": {}})},
+    )
     for held in (None, 1):
         with pytest.raises(ModelError, match=r"do not fit|holds no learned codec"):
             load_codec(file, held=held)

@@ -10,14 +10,14 @@ from semcomm.errors import ConfigurationError
 from semcomm.jscc.constellation import (
     LOAD,
     checked,
-    estimated,
+    conditional_mean,
+    dft_spread,
     nearest,
-    passed,
+    quantisation_error,
     quantise_to_constellation,
-    rounding,
-    share_of,
     snr_of_estimates,
-    spread,
+    straight_through,
+    wiener_gain,
 )
 from semcomm.jscc.lsci import LSCINetwork
 
@@ -59,7 +59,7 @@ def pairs(symbols: torch.Tensor, present: torch.Tensor, image: int) -> torch.Ten
 def test_symbols_are_points_of_the_qam_of_power_at_most_1_and_nothing_elsewhere(name, kind, shape, share, seed):
     generator = torch.Generator().manual_seed(seed)
     present = (torch.rand(3, 1, *shape[2:], generator=generator) < share).float()
-    symbols, gain, told = quantise_to_constellation(drawn(kind, shape, seed), present, name)
+    symbols, gain, known = quantise_to_constellation(drawn(kind, shape, seed), present, name)
     assert (gain > 0).all() and gain.isfinite().all()
     points = QAM(name).points
     for image in range(3):
@@ -67,7 +67,7 @@ def test_symbols_are_points_of_the_qam_of_power_at_most_1_and_nothing_elsewhere(
         assert torch.isin(torch.view_as_real(sent), torch.view_as_real(points)).all()  # to the last bit
         assert not len(sent) or (sent.abs() ** 2).mean() <= 1 + 2e-6
     assert (symbols * (1 - present) == 0).all()
-    assert (told * (1 - present) == 0).all() and told.isfinite().all()
+    assert (known * (1 - present) == 0).all() and known.isfinite().all()
 
 
 LEAST_DISTORTION = {"qpsk": 0.3634, "16qam": 0.1175, "64qam": 0.03454}
@@ -85,16 +85,16 @@ of the intervals between the levels' borders, from the normal distribution."""
 def test_rounding_costs_little_more_than_it_must_for_a_gaussian_whatever_the_values_are(name, kind):
     """What a receiver without noise lacks is D / (1 - D) of the values' power, and not correlated with them."""
     values, present = drawn(kind, (3, 16, 40, 40), 1), torch.ones(3, 1, 40, 40)
-    symbols, _, told = quantise_to_constellation(values, present, name)
-    lacking = values - told
-    share = (lacking**2).sum((1, 2, 3)) / (values**2).sum((1, 2, 3))
+    symbols, _, known = quantise_to_constellation(values, present, name)
+    error = values - known
+    share = (error**2).sum((1, 2, 3)) / (values**2).sum((1, 2, 3))
     least = LEAST_DISTORTION[name]
     assert (share > 0.97 * least / (1 - least)).all() and (share < 1.25 * least / (1 - least)).all()
-    correlation = torch.cosine_similarity(lacking.flatten(1), values.flatten(1))
+    correlation = torch.cosine_similarity(error.flatten(1), values.flatten(1))
     assert correlation.abs().max() < 0.025
     # and it is spread over the image: as much of it where there is nothing
     quiet = values[0].abs() <= values[0].abs().median()
-    assert (lacking[0][quiet] ** 2).mean() == pytest.approx((lacking[0] ** 2).mean().item(), rel=0.1)
+    assert (error[0][quiet] ** 2).mean() == pytest.approx((error[0] ** 2).mean().item(), rel=0.1)
     # most of the power that is allowed is used
     assert ((symbols**2).sum((1, 2, 3)) / 1600 / 8).min() > {"qpsk": 0.999, "16qam": 0.95, "64qam": 0.75}[name]
 
@@ -111,11 +111,11 @@ def test_estimates_are_conditional_means_worth_the_snr_that_is_said(name, snr_db
     symbols = values if name == "analog" else nearest(values * LOAD[name], name)
     n0 = torch.tensor(10 ** (-snr_db / 10)).view(1, 1, 1, 1)
     noisy = symbols + torch.randn(values.shape, generator=generator) * (n0 / 2).sqrt()
-    means, share = estimated(noisy, n0, name), share_of(n0, name)
-    lacking = values - means
-    assert (lacking**2).mean().item() * 2 == pytest.approx(1 - share.item(), rel=0.01, abs=2e-6)
+    means, share = conditional_mean(noisy, n0, name), wiener_gain(n0, name)
+    error = values - means
+    assert (error**2).mean().item() * 2 == pytest.approx(1 - share.item(), rel=0.01, abs=2e-6)
     for function in (means, noisy, noisy**3, noisy.sign(), (3 * noisy).sin(), (9 * noisy).sin()):
-        assert (lacking * function).mean().abs() < 4 * (lacking * function).std() / values.numel() ** 0.5 + 1e-6
+        assert (error * function).mean().abs() < 4 * (error * function).std() / values.numel() ** 0.5 + 1e-6
     worth = snr_of_estimates(torch.tensor([snr_db]), name).item()
     if snr_db == 45 and name != "analog":
         assert worth == pytest.approx(WORTH_ROUNDED[name], abs=0.05)
@@ -130,26 +130,26 @@ def test_estimates_at_the_ends_of_what_noise_there_is():
     symbols = nearest(torch.randn(1000, generator=torch.Generator().manual_seed(1)), "16qam")
     for n0 in (0.0, 1e-30, 1e30, torch.inf):
         for name in ("analog", *QAMS):
-            means, share = estimated(symbols, torch.tensor([n0]), name), share_of(torch.tensor([n0]), name)
+            means, share = conditional_mean(symbols, torch.tensor([n0]), name), wiener_gain(torch.tensor([n0]), name)
             assert means.isfinite().all() and 0 < share.item() < 1
-    assert estimated(symbols, torch.tensor([torch.inf]), "16qam").abs().max() < 1e-5
+    assert conditional_mean(symbols, torch.tensor([torch.inf]), "16qam").abs().max() < 1e-5
 
 
 def test_mixing_is_unitary_and_within_an_image():
     values, present = drawn("heavy", (3, 6, 9, 11), 5), torch.ones(3, 1, 9, 11)
     present[0, :, 4:], present[1] = 0, 0
     values = values * present
-    mixed = spread(values, present)
-    assert (mixed * (1 - present) == 0).all() and (mixed[1] == 0).all()
-    assert torch.allclose((mixed**2).sum((1, 2, 3)), (values**2).sum((1, 2, 3)), rtol=1e-4)
-    assert torch.allclose(spread(mixed, present, back=True), values, atol=1e-4 * values.abs().max())
-    assert torch.allclose(spread(values[2:], present[2:]), mixed[2:], atol=1e-5 * values.abs().max())
+    spread = dft_spread(values, present)
+    assert (spread * (1 - present) == 0).all() and (spread[1] == 0).all()
+    assert torch.allclose((spread**2).sum((1, 2, 3)), (values**2).sum((1, 2, 3)), rtol=1e-4)
+    assert torch.allclose(dft_spread(spread, present, inverse=True), values, atol=1e-4 * values.abs().max())
+    assert torch.allclose(dft_spread(values[2:], present[2:]), spread[2:], atol=1e-5 * values.abs().max())
     # one value alone is in every symbol with the same power; a smooth pattern has no peak
     one = torch.zeros(1, 2, 16, 16)
     one[0, 0, 3, 5] = 16
-    power = (spread(one, torch.ones(1, 1, 16, 16)) ** 2).sum(1)
+    power = (dft_spread(one, torch.ones(1, 1, 16, 16)) ** 2).sum(1)
     assert torch.allclose(power, torch.ones(1, 16, 16), atol=1e-4)
-    power = (spread(torch.ones(1, 2, 32, 32), torch.ones(1, 1, 32, 32)) ** 2).sum(1) / 2
+    power = (dft_spread(torch.ones(1, 2, 32, 32), torch.ones(1, 1, 32, 32)) ** 2).sum(1) / 2
     assert power.mean().item() == pytest.approx(1, abs=1e-4) and power.max() < 12
 
 
@@ -170,11 +170,11 @@ def test_analog_symbols_have_power_1_over_what_is_there_of_each_image(kind):
     present[0, :, 4:] = 0
     present[2, :, :, ::2] = 0
     values = drawn(kind, (3, 6, 9, 11), 3)
-    symbols, _, told = quantise_to_constellation(values, present, "analog")
+    symbols, _, known = quantise_to_constellation(values, present, "analog")
     for image in range(3):
         assert (pairs(symbols, present, image).abs() ** 2).mean().item() == pytest.approx(1, abs=1e-5)
     assert (symbols * (1 - present) == 0).all()
-    assert torch.equal(told, values * present)
+    assert torch.equal(known, values * present)
 
 
 def test_an_image_with_nothing_in_a_layer_sends_nothing_and_is_no_nan():
@@ -182,20 +182,23 @@ def test_an_image_with_nothing_in_a_layer_sends_nothing_and_is_no_nan():
     present = torch.ones(3, 1, 5, 5)
     present[1] = 0
     for name in ("analog", *QAMS):
-        symbols, gain, told = quantise_to_constellation(values, present, name)
-        assert symbols.isfinite().all() and gain.isfinite().all() and told.isfinite().all()
-        assert (symbols[1] == 0).all() and (told[1] == 0).all()
+        symbols, gain, known = quantise_to_constellation(values, present, name)
+        assert symbols.isfinite().all() and gain.isfinite().all() and known.isfinite().all()
+        assert (symbols[1] == 0).all() and (known[1] == 0).all()
 
 
 @pytest.mark.parametrize("name", ["analog", *QAMS])
 @pytest.mark.parametrize("kind", ["gaussian", "tiny", "large", "sparse"])
-def test_what_is_told_is_what_a_receiver_without_noise_estimates(name, kind):
+def test_the_known_values_are_those_of_a_receiver_without_noise(name, kind):
     values, present = drawn(kind, (3, 6, 8, 8), 8), torch.ones(3, 1, 8, 8)
     present[1, :, 3:] = 0
-    symbols, gain, told = quantise_to_constellation(values, present, name)
+    symbols, gain, known = quantise_to_constellation(values, present, name)
     none = torch.zeros(3, 1, 1, 1)
-    found = spread(estimated(symbols, none, name) / share_of(none, name) * present, present, back=True) / gain
-    assert torch.allclose(found, told, atol=1e-4 * values.abs().max())
+    found = (
+        dft_spread(conditional_mean(symbols, none, name) / wiener_gain(none, name) * present, present, inverse=True)
+        / gain
+    )
+    assert torch.allclose(found, known, atol=1e-4 * values.abs().max())
 
 
 @pytest.mark.parametrize("name", QAMS)
@@ -208,19 +211,19 @@ def test_backwards_rounding_and_estimating_are_as_good_as_not_there(name):
         values = drawn("gaussian", (3, 6, 8, 8), 5).requires_grad_()
         symbols, _, _ = quantise_to_constellation(values, present, kind)
         noise = torch.full((3, 1, 1, 1), 1e-3)
-        said = symbols if kind == "analog" else passed(symbols, noise, kind) / share_of(noise, kind)
+        said = symbols if kind == "analog" else straight_through(symbols, noise, kind) / wiener_gain(noise, kind)
         gradients.append(torch.autograd.grad((said * weights).sum(), values)[0])
     assert torch.allclose(gradients[1], gradients[0], atol=1e-5)
     assert (gradients[1][0, :, :3] == 0).all()
-    _, _, told = quantise_to_constellation(values, present, name)
-    assert torch.equal(torch.autograd.grad((told * weights).sum(), values)[0], weights * present)
+    _, _, known = quantise_to_constellation(values, present, name)
+    assert torch.equal(torch.autograd.grad((known * weights).sum(), values)[0], weights * present)
 
 
 def test_what_rounding_leaves_out_by_the_least_distortion_of_a_quantiser():
     """Values of unit power, rounded after a load that was chosen for the power: a little more than the least."""
-    assert rounding("analog") == pytest.approx(0, abs=0.002)
+    assert quantisation_error("analog") == pytest.approx(0, abs=0.002)
     for name, least in LEAST_DISTORTION.items():
-        assert least - 1e-3 <= rounding(name) ** 2 < 1.25 * least
+        assert least - 1e-3 <= quantisation_error(name) ** 2 < 1.25 * least
 
 
 def test_a_constellation_that_is_not_there():

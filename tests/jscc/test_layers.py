@@ -71,7 +71,7 @@ def test_the_first_slices_alone_decode_as_the_whole_does(images, held):
 
 @pytest.mark.parametrize("part", ["analysis", "look"])
 def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part):
-    """A later slice's weights on that change its symbols; what is foreseen is what the earlier symbols say."""
+    """A later slice's weights on that change its symbols; the prediction is what the earlier symbols carry."""
     network = tiny_lsci(layers=[[16, 2], [16, 2]], widths=[6, 8, 8])
     second = network.encoder["slices"][1]
     weight = {"analysis": second.analysis.weight[:, 3:], "look": second.look.weight}[part]
@@ -85,7 +85,7 @@ def test_a_layer_sees_what_a_receiver_of_those_before_it_will_lack(images, part)
         # a receiver to which the first layer says nothing lacks all
         network.decoder["slices"][0].synthesis.weight.zero_()
         base, cells = network.encoder["base"], F.pixel_unshuffle(images - 0.5, 16)
-        condition = base.condition(SNR, grids.rounding("16qam"))
+        condition = base.condition(SNR, grids.quantisation_error("16qam"))
         alone = second(cells, base(images, condition)[16], torch.zeros_like(cells), condition)
         expected = grids.quantise_to_constellation(alone, network.presence(whole(2), 1), "16qam")[0]
         assert torch.allclose(network.encode(images, SNR, whole(2))[0][1], expected)
@@ -103,26 +103,26 @@ def test_a_receiver_gets_the_values_whatever_their_scale(images):
     assert torch.allclose(network.decode(*again, SNR, whole(1)), network.decode(*sent, SNR, whole(1)), atol=1e-4)
 
 
-def test_what_is_known_already_is_no_news(images):
+def test_predicted_values_have_no_innovation(images):
     """Values that are as the image so far lets expect change nothing; others as the noise allows."""
     piece = tiny_lsci().decoder["slices"][1]
     present, cells = torch.ones(2, 1, 3, 2), F.pixel_unshuffle(images, 16)
     for high, expected in zip((0.0, 1.0), piece.expected(cells).chunk(2, 1)):
         high = torch.full((2, 1, 1, 1), high)
-        news, after = piece(expected, torch.ones(2, 1, 1, 1), high, present, cells)
-        assert news.abs().max() < 1e-5 and torch.allclose(after, cells, atol=1e-5)
+        innovation, after = piece(expected, torch.ones(2, 1, 1, 1), high, present, cells)
+        assert innovation.abs().max() < 1e-5 and torch.allclose(after, cells, atol=1e-5)
         changes = []
         for noise in (0.01, 1.0, 100.0):
-            news, after = piece(expected + 1, torch.full((2, 1, 1, 1), noise), high, present, cells)
-            assert torch.allclose(after - cells, piece.synthesis(news), atol=1e-5)
-            changes.append(news.abs().mean().item())
+            innovation, after = piece(expected + 1, torch.full((2, 1, 1, 1), noise), high, present, cells)
+            assert torch.allclose(after - cells, piece.synthesis(innovation), atol=1e-5)
+            changes.append(innovation.abs().mean().item())
         assert changes[0] > 1.5 * changes[1] > 3 * changes[2] > 0
-        assert torch.equal(piece.news(expected + 1, high + 1, high, 0 * present, cells), 0 * news)
+        assert torch.equal(piece.innovation(expected + 1, high + 1, high, 0 * present, cells), 0 * innovation)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
-def test_the_transmitter_foresees_the_image_of_a_receiver_without_noise(images, constellation):
+def test_the_transmitter_predicts_the_image_of_a_receiver_without_noise(images, constellation):
     """What the last layer is shown is what `decode` makes of those before it, but for its finest stage."""
     network = tiny_lsci(constellation)
     plan = torch.tensor([[[1, 4], [2, 3], [4, 1]], [[4, 4], [1, 1], [2, 2]]], dtype=torch.uint8)
@@ -130,7 +130,9 @@ def test_the_transmitter_foresees_the_image_of_a_receiver_without_noise(images, 
     network.encoder["slices"][3].register_forward_hook(lambda module, given, _: shown.append(given[2]))
     sent, gains = network.encode(images, SNR, plan)
     none = torch.zeros(2, 1, 1, 1)
-    estimates = [grids.estimated(x, none, constellation) / grids.share_of(none, constellation) for x in sent[:3]]
+    estimates = [
+        grids.conditional_mean(x, none, constellation) / grids.wiener_gain(none, constellation) for x in sent[:3]
+    ]
     for weights in network.decoder["base"].to_rgb["4"].parameters():
         weights.zero_()
     made = network.decode(estimates, gains, grids.snr_of_estimates(SNR, constellation), plan)
@@ -158,8 +160,8 @@ def test_every_weight_has_a_part_in_the_loss(images):
 @pytest.mark.parametrize("constellation", ["analog", "16qam"])
 def test_the_steps_for_a_low_and_a_high_snr_are_blended_between_them(constellation):
     network = tiny_lsci(constellation)
-    told = grids.snr_of_estimates(torch.tensor([-2.0, 2.0, 6.0, 12.0, 20.0]), constellation)
-    high = network.high(told).flatten().tolist()
+    estimates_db = grids.snr_of_estimates(torch.tensor([-2.0, 2.0, 6.0, 12.0, 20.0]), constellation)
+    high = network.high(estimates_db).flatten().tolist()
     assert high[:2] == pytest.approx([0, 0], abs=1e-6) and high[3:] == pytest.approx([1, 1], abs=1e-6)
     assert 0.3 < high[2] < 0.8
 
@@ -182,7 +184,7 @@ def test_an_snr_beyond_the_range_is_taken_for_its_end(images):
         assert torch.equal(symbols[1], network.encode(images, end, whole(2))[0][1])
         found = network.decode(symbols, gains, beyond, whole(2))
         assert found.isfinite().all()
-        condition, rounding = network.decoder["base"].condition, grids.rounding("analog")
+        condition, rounding = network.decoder["base"].condition, grids.quantisation_error("analog")
         assert torch.equal(condition(beyond.clamp(-2, 20), rounding), condition(end, rounding))
 
 

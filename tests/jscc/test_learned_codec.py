@@ -18,16 +18,16 @@ def test_a_plan_follows_activity_as_far_as_the_snr_allows():
     codec = Codec(tiny_lsci())
     images = smooth_images(2, 64, 96)
     uses = codec.uses_of(images, 3) - 1  # a little too few for the same layers everywhere
-    told = [torch.full((2,), snr_db) for snr_db in (-9.0, 4.0, 10.0, 30.0)]
-    plans = [codec.plan(images, uses, "adaptive", snr_db) for snr_db in told]
+    known = [torch.full((2,), snr_db) for snr_db in (-9.0, 4.0, 10.0, 30.0)]
+    plans = [codec.plan(images, uses, "adaptive", snr_db) for snr_db in known]
     assert codec.plan(images, uses).unique().tolist() == [2]
     assert plans[0].sort().values.flatten().tolist().count(3) == 2 * 23  # of 24 blocks; one does without
     spreads = [plan.float().std().item() for plan in plans]
     assert spreads[0] < spreads[1] < spreads[2]
     assert torch.equal(plans[2], plans[3])
     assert torch.equal(plans[3], codec.plan(images, uses, "adaptive"))
-    mixed = codec.plan(images, uses, "adaptive", torch.tensor([-9.0, 10.0]))  # each image its own
-    assert torch.equal(mixed, torch.stack([plans[0][0], plans[2][1]]))
+    both = codec.plan(images, uses, "adaptive", torch.tensor([-9.0, 10.0]))  # each image its own
+    assert torch.equal(both, torch.stack([plans[0][0], plans[2][1]]))
 
 
 @pytest.mark.parametrize("constellation", ["16qam", "analog"])
@@ -41,7 +41,7 @@ def test_without_noise_it_is_the_network_itself(constellation, allocation):
     with torch.no_grad():
         expected = network.decode(*network.encode(images, snr_db, plan), snr_db, plan).clamp(0, 1)
     found = sent_and_received(codec, images, plan, snr_db)
-    assert torch.allclose(found, expected, atol=1e-3)  # gains are told with 11 bits of precision
+    assert torch.allclose(found, expected, atol=1e-3)  # gains are signalled with 11 bits of precision
 
 
 def test_the_order_of_symbols_is_layer_by_layer_row_by_row():
@@ -172,7 +172,7 @@ def test_a_receiver_of_fewer_slices_shows_the_first_layers():
     assert all(torch.equal(few, many[: len(few)]) for few, many in zip(first, sent))
 
 
-def test_gains_are_told_in_two_bytes_a_layer_to_a_part_in_a_thousand():
+def test_gains_are_signalled_in_two_bytes_a_layer_to_a_part_in_a_thousand():
     gains = torch.tensor([1.0, 0.37, 2.9e-4, 8.1e5])
     data = gain_bytes(gains)
     assert len(data) == 8

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_codecs import TINY, smooth_images
+from tiny_codecs import smooth_images
 from torch import nn
 
 from semcomm.jscc import linear
@@ -27,7 +27,7 @@ def error(network: LSCINetwork, images: torch.Tensor, layers: int, snr_db: float
     plan = torch.full((len(images), *(s // network.stride for s in images.shape[2:])), layers, dtype=torch.uint8)
     sent, gains = network.encode(images, snr_db, plan)
     unfaded, generator = torch.zeros(len(images), dtype=torch.bool), torch.Generator().manual_seed(3)
-    found = JSCCTask.arrived(network, sent, gains, snr_db, unfaded, plan, generator)
+    found = JSCCTask.reconstruct(network, sent, gains, snr_db, unfaded, plan, generator)
     return ((found - images) ** 2).mean().item()
 
 
@@ -51,16 +51,23 @@ def test_a_cell_with_more_values_than_pixels_sends_some_again():
     assert error(networks[2], images, 1, 40.0) < 0.01 * images.var().item()
 
 
-@pytest.mark.parametrize("constellation", ["analog", "qpsk", "16qam"])
-@pytest.mark.parametrize("snr_db", [0.0, 8.0, 20.0])
-def test_every_layer_helps_and_so_does_the_snr(constellation, snr_db):
+@pytest.fixture(scope="module", params=["analog", "qpsk", "16qam"])
+def tiny(request) -> tuple[LSCINetwork, torch.Tensor]:
+    """A fitted network of layers at strides 8 and 4, and its images; it is judged at several SNRs."""
     images = smooth_images(48, 48, 48, seed=7)
-    network = fitted(images, **{**TINY, "constellation": constellation})
+    layers = [[8, 1], [8, 1], [8, 2], [4, 1]]
+    options = {"widths": [6, 8], "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]}
+    return fitted(images, layers=layers, constellation=request.param, **options), images
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 8.0, 20.0])
+def test_every_layer_helps_and_so_does_the_snr(tiny, snr_db):
+    network, images = tiny
     errors = [error(network, images, layers, snr_db) for layers in (1, 2, 3, 4)]
     assert errors == sorted(errors, reverse=True)
     assert errors[3] < 0.7 * errors[0] < 0.7 * images.var().item()
     better = error(network, images, 4, snr_db + 5)
-    if (constellation, snr_db) == ("qpsk", 20.0):  # both of its bits arrive as they are
+    if (network.constellation, snr_db) == ("qpsk", 20.0):  # both of its bits arrive as they are
         assert better == pytest.approx(errors[3], rel=1e-6)
     else:
         assert better < errors[3]
@@ -68,7 +75,7 @@ def test_every_layer_helps_and_so_does_the_snr(constellation, snr_db):
 
 @pytest.mark.parametrize(("constellation", "least"), [("qpsk", 2.0), ("16qam", 4.5), ("64qam", 2.5)])
 def test_later_layers_send_finer_digits_of_what_was_rounded(constellation, least):
-    """With a value for each pixel in each layer, nothing is lacking but what rounding left.
+    """With a value for each pixel in each layer, the residual is the quantisation error alone.
 
     Sent again, the same values would halve the error's power at most.
     """

@@ -6,7 +6,7 @@ import torch
 from scipy.special import exp1
 
 from semcomm import AWGN, QAM, Noiseless, Rayleigh
-from semcomm.jscc.codec import receivable
+from semcomm.jscc.codec import estimates_of
 from semcomm.jscc.constellation import LOAD, nearest
 from semcomm.jscc.training_channel import received
 from semcomm.seeds import Seed
@@ -39,7 +39,7 @@ def in_a_sweep(sent: torch.Tensor, snr_db: list[float], faded: bool, name: str) 
     found, said = [], []
     for index, (x, snr) in enumerate(zip(sent, snr_db)):
         channel = Rayleigh(snr, coherence="symbol") if faded else AWGN(snr)
-        (estimates,), its_snr = receivable(channel([x], [Seed(f"test/{index}")]), name)
+        (estimates,), its_snr = estimates_of(channel([x], [Seed(f"test/{index}")]), name)
         found.append(estimates)
         said.append(its_snr)
     return torch.stack(found), torch.cat(said)
@@ -118,14 +118,14 @@ def test_what_a_receiver_takes_is_the_mmse_estimate_with_the_size_of_what_was_se
     x = torch.tensor([1 + 1j, -0.5j, 0.2], dtype=torch.complex64)
     seeds = [Seed("a"), Seed("b")]
     output = AWGN(3.0)([x, x], seeds)
-    estimates, snr_db = receivable(output, "analog")
+    estimates, snr_db = estimates_of(output, "analog")
     for estimate, y in zip(estimates, output.received):
         assert torch.allclose(estimate, y)  # what one factor took away is given back
     assert snr_db.tolist() == pytest.approx([3.0, 3.0], abs=1e-4)
-    (estimate,), snr_db = receivable(Noiseless()([x], seeds[:1]), "analog")
+    (estimate,), snr_db = estimates_of(Noiseless()([x], seeds[:1]), "analog")
     assert torch.allclose(estimate, x) and snr_db.item() > 50
     output = Rayleigh(3.0, coherence=2)([x, x], seeds)
-    estimates, snr_db = receivable(output, "analog")
+    estimates, snr_db = estimates_of(output, "analog")
     for estimate, y, h, snr in zip(estimates, output.received, output.gain, snr_db):
         kept = h.abs() ** 2 / (h.abs() ** 2 + 10**-0.3)
         assert torch.allclose(estimate, kept * y / h / kept.mean(), atol=1e-6)
@@ -133,8 +133,8 @@ def test_what_a_receiver_takes_is_the_mmse_estimate_with_the_size_of_what_was_se
 
 
 @pytest.mark.parametrize("channel", [AWGN(4.0), Rayleigh(4.0), Rayleigh(4.0, coherence="symbol")])
-def test_the_snr_that_the_receiver_is_told_is_that_of_its_estimates(sent, channel):
-    (estimate,), snr_db = receivable(channel([sent[0]], [Seed("snr")]), "analog")
+def test_the_snr_that_the_receiver_is_given_is_that_of_its_estimates(sent, channel):
+    (estimate,), snr_db = estimates_of(channel([sent[0]], [Seed("snr")]), "analog")
     error = (estimate - sent[0]).abs() ** 2
     n0 = 10 ** (-snr_db.item() / 10)
     assert error.mean().item() == pytest.approx(n0, rel=0.03)
@@ -142,11 +142,11 @@ def test_the_snr_that_the_receiver_is_told_is_that_of_its_estimates(sent, channe
 
 
 @pytest.mark.parametrize("channel", [AWGN(8.0), Rayleigh(8.0), Rayleigh(8.0, coherence="symbol")])
-def test_rounding_to_points_is_in_the_snr_that_the_receiver_is_told(channel):
+def test_rounding_to_points_is_in_the_snr_of_the_estimates(channel):
     """Of Gaussian values, of which the points are the nearest."""
     x = torch.randn(COUNT, dtype=torch.complex64, generator=torch.Generator().manual_seed(3))
     parts = nearest(torch.view_as_real(x) * LOAD["16qam"], "16qam")
-    (estimate,), snr_db = receivable(channel([torch.view_as_complex(parts)], [Seed("rounded")]), "16qam")
+    (estimate,), snr_db = estimates_of(channel([torch.view_as_complex(parts)], [Seed("rounded")]), "16qam")
     error = estimate - x
     assert (error.abs() ** 2).mean().item() == pytest.approx(10 ** (-snr_db.item() / 10), rel=0.03)
     assert (error * x.conj()).real.mean().abs() < 0.02

@@ -1,19 +1,23 @@
 """The scorecard page in a real browser: nothing is wider than the screen, on a laptop and on a phone."""
 
+import dataclasses
 import html
 import re
 import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from small_run import small_run
 
 from semcomm.analysis.statistics import Estimate
-from semcomm.reproduce.chart import Curve, svg
+from semcomm.experiment.figure import FigureSpec
+from semcomm.reproduce.chart import PublishedCurve, chart
 from semcomm.reproduce.checks import Finding, Part
 from semcomm.reproduce.checks_of_scores import NeedsPeople
-from semcomm.reproduce.command import ClaimResult, FigureResult, Reproduction
 from semcomm.reproduce.extras import ExtraResult
+from semcomm.reproduce.outcome import ClaimResult, FigureResult, Reproduction
 from semcomm.reproduce.page import page_of
 from semcomm.reproduce.papers import Claim, Figure, Paper, Setting
 
@@ -25,7 +29,7 @@ LONG = "a-very-long-name-without-any-place-to-break-it-" * 4
 def reproduction(tmp_path) -> Reproduction:
     check = NeedsPeople("look at it")
     parts = [
-        Part(f"SeSS {LONG}", Estimate(-0.123456, -0.2, 0.1, 9, 0), 0.0),
+        Part(f"SeSS {LONG}", Estimate(-0.123456, -0.2, 0.1, 9, 0, 9), 0.0),
         Part("PSNR: one over another", None, missing="PSNR was not measured"),
     ]
     claims = {
@@ -71,20 +75,22 @@ def test_it_fits_laptop_and_phone(tmp_path):
     assert widths and int(widths[1]) <= 390 and int(widths[2]) <= 1280
 
 
-def test_a_chart_leaves_out_what_is_not_finite():
-    ours = Curve("ours", [1, 2, 4, 8], [0.1, np.nan, 0.3, 0.4], [0.0, np.nan, 0.2, 0.3], [0.2, np.nan, 0.4, 0.5])
-    theirs = Curve("theirs", [1, 2, 100], [0.1, 0.2, 0.3], colour=1)
-    drawn = svg([theirs, ours], "SeSS <b>", "bpp", log_x=True)
-    assert drawn.count('class="mark"') == 3 and "nan" not in drawn
-    assert drawn.count("M", drawn.index('class="line"')) == 2  # the line is broken where the value is missing
-    points = re.search(r'class="published c1" points="([^"]+)"', drawn)[1].split()
-    assert len(points) == 2  # the one beyond our axis is left out
-    assert "SeSS &lt;b&gt;" in drawn
-    assert svg([theirs], "SeSS", "bpp") == "" == svg([], "SeSS", "bpp")
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return small_run(tmp_path_factory.mktemp("run"), channels={"near": "AWGN", "far <b>": "AWGN"})
 
 
-def test_a_chart_puts_values_where_they_belong():
-    ours = Curve("ours", [0, 1], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
-    marks = re.findall(r'class="mark" cx="([\d.]+)" cy="([\d.]+)"', svg([ours], "y", "x"))
-    (x0, y0), (x1, y1) = [tuple(map(float, mark)) for mark in marks]
-    assert x0 < x1 and y0 > y1  # right is more, and up
+def test_a_chart_is_of_one_channel_with_published_curves_cut_at_its_ends(results):
+    theirs = PublishedCurve("theirs <b>", [1, 5, 10, 15, 1000], [10, 15, 16, 17, 900])
+    drawn, legend = chart(results, FigureSpec("snr_db", "PSNR"), "far <b>", [theirs])
+    ElementTree.fromstring(drawn.replace("xlink:href", "href"))  # well formed
+    assert "xmlns" not in drawn and "<style" not in drawn and "theirs &lt;b&gt;" in drawn and "#010203" not in drawn
+    own = [f"{name}, {budget} uses per pixel" for name in ("robust", "fast") for budget in ("0.5", "1")]
+    assert list(legend) == [*own, "theirs <b>"] and legend["theirs <b>"]["outline"] == ""
+    ticks = {float(text) for text in re.findall(r">(\d+)</text>", drawn)}
+    assert max(ticks) <= 100  # the axes are ours
+
+
+def test_a_chart_of_nothing_is_nothing(results):
+    missing = dataclasses.replace(results, table=results.table.assign(PSNR=np.nan))
+    assert chart(missing, FigureSpec("snr_db", "PSNR"), "near") == ("", {})

@@ -6,9 +6,9 @@ from small_run import experiment, link, small_run
 
 from semcomm import open_results, run
 from semcomm.errors import ConfigurationError, ModelError, RunError
+from semcomm.experiment.experiment import Resources, load
 from semcomm.models.component import UsesWeights
 from semcomm.runs import engine, results
-from semcomm.experiment.experiment import Resources, load
 from semcomm.runs.store import DATABASE, LEDGER, Store, StoredReception, StoredScore
 from semcomm.transceivers import Separate
 

@@ -47,7 +47,7 @@ def lsci(photo_folder: Path, **changes) -> LSCITraining:
 
 
 class Breaking(LSCITraining):
-    """Stops, or has a loss that is not a number, at a step if told to."""
+    """Stops, or has a loss that is not a number, at a step if asked to."""
 
     excluded_from_recipe = LSCITraining.excluded_from_recipe | {"stop_at", "nan_at"}
 
@@ -109,7 +109,7 @@ def test_a_few_steps_make_it_better_and_what_is_exported_is_a_codec(photo_folder
 
 def judged_again(codec, task) -> float:
     from semcomm import AWGN, seeds_of
-    from semcomm.jscc.codec import receivable
+    from semcomm.jscc.codec import estimates_of
 
     middles = [task.validation[index].float() / 255 for index in range(len(task.validation))]
     # the middle 256x256, its border repeated, of 128x120
@@ -117,7 +117,7 @@ def judged_again(codec, task) -> float:
     snr_db = torch.full((len(images),), 20.0)
     plan = torch.full((len(images), 16, 16), 3, dtype=torch.uint8)
     symbols, gains = codec.send(images, snr_db, plan)
-    estimates, seen = receivable(AWGN(20.0)(symbols, seeds_of(images)), codec.network.constellation)
+    estimates, seen = estimates_of(AWGN(20.0)(symbols, seeds_of(images)), codec.network.constellation)
     found = codec.receive(estimates, gains, seen, plan, 256, 256)
     return (-10 * ((found - images) ** 2).mean((1, 2, 3)).log10()).mean().item()
 
@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(photo_f
 
 
 def test_a_batch_is_what_the_task_says(photo_folder):
-    """SNRs over the whole range, plans within their budgets, shares of what is told wrong, varied and fading."""
+    """SNRs over the whole range, plans within their budgets, shares of wrong CSI, varied plans and fading."""
     task = lsci(photo_folder, drawn_layers=[1, 0, 2, 1], snr_db=(0.0, 10.0), downscale_fraction=0.5, crop=64)
     task.prepare()
     batch = task.batch(400, 0.0, torch.Generator().manual_seed(2))

@@ -1,18 +1,22 @@
 """Training files: what is wrong with one is said by its key."""
 
 import json
+import math
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from semcomm.cli import main
 from semcomm.errors import ConfigurationError
 from semcomm.training import Settings, Task
 from semcomm.training.configuration import build, read
-from semcomm.training.schedule import learning_rate
+from semcomm.training.schedule import average, learning_rate
 
 ENCODER = Path(__file__).resolve().parents[2] / "experiments" / "train" / "encoder.yaml"
-PATH = "semcomm.training.tasks.ImageClassification"
+PATH = "classifier.ImageClassification"
 
 
 def described(init_args=None, **settings) -> dict:
@@ -42,7 +46,7 @@ def test_the_shipped_files_are_valid(file):
         ({"task": {"class_path": PATH}}, r"task: .*ImageClassification needs class_folder"),
         ({"steps": 3}, "training: has no task"),
         ({"task": {"class_path": "nowhere.Task"}}, "there is no such class: 'nowhere'"),
-        ({"task": "ImageClassificatio"}, "did you mean 'ImageClassification'"),
+        ({"task": "Distillatio"}, "did you mean 'Distillation'"),
         ({"task": {"class_path": "semcomm.training.Settings"}}, "training: task: "),
         ({"task": "Separate"}, "training: task: "),
         ({"task": {"class_path": PATH, "init_arg": {}}}, r"task: no such key: 'init_arg'; did you mean 'init_args'"),
@@ -57,7 +61,7 @@ def test_numbers_that_yaml_reads_as_text():
     assert build(described(learning_rate="1e-3"))[1].learning_rate == 1e-3
     assert build(described(start_from=None, threads=2))[1] == Settings(threads=2)
     assert isinstance(
-        build({"task": {"class_path": "ImageClassification", "init_args": {"class_folder": "x"}}})[0], Task
+        build({"task": {"class_path": "Distillation", "init_args": {"class_folder": "x", "photo_list": "y"}}})[0], Task
     )
 
 
@@ -103,3 +107,17 @@ def test_the_learning_rate_rises_and_falls():
     assert max(rates) == rates[9] == rates[10] == 2.0
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_the_moving_average_forgets_the_first_weights_as_its_warm_up_says():
+    """After n steps of decays (1 + k) / (10 + k), the share of the first weights is n! 9! / (n + 9)!."""
+    first, module = nn.Linear(1, 1), nn.Linear(1, 1)
+    averaged = deepcopy(first)
+    with torch.no_grad():
+        averaged.weight.fill_(1.0), module.weight.fill_(0.0)
+    for step in range(30):
+        average(averaged, module, step, 0.999)
+        assert averaged.weight.item() == pytest.approx(1 / math.comb(step + 10, 9), rel=1e-4)
+    before = averaged.weight.item()
+    average(averaged, module, 10**6, 0.999)  # past the warm-up, the decay is the given one
+    assert averaged.weight.item() == pytest.approx(0.999 * before, rel=1e-5)

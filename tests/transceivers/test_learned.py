@@ -1,4 +1,4 @@
-"""Learned transceivers beside the classical one: what they send, what it costs, and what they do when told wrong."""
+"""Learned transceivers beside the classical one: what they send, what it costs, and how they behave with wrong CSI."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from semcomm import AWGN, LSCI, PSNR, QAM, BinarySymmetric, DeepJSCC, Noiseless,
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RateError
 from semcomm.images import ImageSet, quantise
 from semcomm.jscc import plans
-from semcomm.jscc.codec import receivable
+from semcomm.jscc.codec import estimates_of
 from semcomm.jscc.loading import load_codec, slice_bits
 
 
@@ -98,7 +98,7 @@ def test_error_free_symbols_make_it_a_source_codec(files, images, seeds):
     codec = load_codec(files["16qam"])
     plan = codec.plan(images, 10**6)
     sent, gains = codec.send(images, torch.full((3,), torch.inf), plan)
-    estimates, snr_db = receivable(Noiseless()(sent, seeds), "16qam")
+    estimates, snr_db = estimates_of(Noiseless()(sent, seeds), "16qam")
     expected = codec.receive(estimates, gains, snr_db, plan, 60, 72)
     assert torch.equal(reception.images, quantise(expected))
     assert reception.ledger.bpp.tolist() == pytest.approx([4 * 20 * USES[3] / (60 * 72)] * 3)
@@ -150,7 +150,7 @@ def test_an_snr_that_is_csi_mismatch_or_not_at_all(files, images, seeds):
     assert torch.equal(link.transmit(images, AWGN(10, csi="none"), seeds).images, right)  # 10 dB are assumed
     other = LSCI(files["analog"], layers=3, constellation="analog", assumed_snr_db=18)
     assert torch.equal(other.transmit(images, AWGN(10, csi="none"), seeds).images, wrong)
-    same = DeepJSCC(files["deepjscc"])  # is told none
+    same = DeepJSCC(files["deepjscc"])  # takes none
     assert torch.equal(*(same.transmit(images, AWGN(10, csi_error_db=e), seeds).images for e in (0, 8)))
 
 
@@ -265,7 +265,7 @@ def test_requests_that_make_no_sense(files, images, seeds, tmp_path):
         (LSCI(files["16qam"], layers=1, receiver_slices=9), ConfigurationError, "4 layers cannot hold 9 slices"),
         (LSCI(files["16qam"], channel_uses_per_pixel=0.005), RateError, r"21 channel uses .* fewer than the 40 "),
         (LSCI(str(tmp_path / "none"), layers=1), ModelError, "no such file"),
-        (DeepJSCC(files["analog"]), ConfigurationError, "is no DeepJSCC but lsci: use LSCI"),
+        (DeepJSCC(files["analog"]), ConfigurationError, "has 4 layers, and DeepJSCC sends one: use LSCI"),
         (DeepJSCC(files["deepjscc"], 0.5), ConfigurationError, r"has 0\.25 channel uses per pixel, not 0\.5"),
     ):
         with pytest.raises(error, match=message):

@@ -5,13 +5,12 @@ Every text in it that comes from a file or a name is data: JSON in the page, sho
 
 import base64
 import hashlib
-import html
 import json
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
+from semcomm.analysis.pages import render
 from semcomm.analysis.report.contents import contents_of
 from semcomm.analysis.report.gallery import album_of
 from semcomm.files import write_whole
@@ -40,9 +39,11 @@ def write_report(results: Results, path: str | Path) -> Path:
     album = album_of(results, data)
     plot = plotly.offline.get_plotlyjs()
     script = "\n".join(_part(name) for name in SCRIPTS)
-    page = Template(_part("report.html")).substitute(
-        title=html.escape(data["title"]),
-        policy=html.escape(_policy(plot, script)),
+    page = render(
+        __name__,
+        "report.html",
+        title=data["title"],
+        policy=_policy(plot, script),
         style=_part("report.css"),
         data=as_script(data),
         gallery=as_script(album),

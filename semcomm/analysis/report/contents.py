@@ -2,25 +2,17 @@
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from semcomm.analysis.figures import (
-    colours_of,
-    curve_names,
-    is_logarithmic,
-    label_of,
-    main_axis,
-    quantities,
-)
-from semcomm.analysis.statistics import CONFIDENCE, curves
+from semcomm.analysis.curves import Curve, curves_of, limits_of, telling_axes
+from semcomm.analysis.defaults import is_logarithmic, label_of, main_axis, quantities
+from semcomm.analysis.statistics import CONFIDENCE
+from semcomm.analysis.styles import style, styles_of
 from semcomm.experiment.experiment import Experiment
 from semcomm.runs.results import NAMES, Results, label
 from semcomm.runs.run import ENVIRONMENT
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MEASURED = ("bpp", "total_bpp", "cbr")
 """Columns that curves may run along although nothing sweeps them."""
@@ -32,9 +24,9 @@ def contents_of(results: Results) -> dict:
     """Return everything that the page shows, images apart."""
     experiment = results.experiment
     main = main_axis(experiment)
-    along = {x: curves(results, x, "pixels") for x in _along(results, main)}
-    estimates = {y: curves(results, main, y) for y in quantities(results)}
-    used = {x: frame for x, frame in along.items() if x == main or _has_curves(frame, x)}
+    along = {x: curves_of(results, x, "pixels") for x in _along(results, main)}
+    used = [x for x, found in along.items() if x == main or any(_varies(curve) for curve in found)]
+    ys = quantities(results)
     return {
         "title": experiment.title or "Results",
         "counts": {
@@ -48,22 +40,33 @@ def contents_of(results: Results) -> dict:
         "confidence": round(100 * CONFIDENCE),
         "main": main,
         "axes": [
-            {
-                "key": axis,
-                "label": label_of(axis, experiment),
-                "values": [label(value) for value in values],
-                "ofChannel": axis in experiment.channel_axes,
-            }
+            {"key": axis, "label": label_of(axis, experiment), "values": [label(value) for value in values]}
             for axis, values in experiment.axes.items()
         ],
-        "x": [{"key": x, "label": label_of(x, experiment), "swept": x not in MEASURED} for x in used],
-        "y": [{"key": y, "label": label_of(y, experiment), "log": is_logarithmic(results, y)} for y in estimates],
+        "x": [_over(x, along[x], experiment) for x in used],
+        "y": [{"key": y, "label": label_of(y, experiment), "log": is_logarithmic(results, y)} for y in ys],
         "measured": [{"key": x, "label": label_of(x, experiment)} for x in MEASURED if x in along],
-        "colours": colours_of(experiment),
+        "transceivers": {name: style(n).plain() for n, name in enumerate(experiment.transceivers)},
         "channels": list(experiment.channels),
-        "points": _points(experiment, along, estimates),
+        "points": _points(results, along, ys),
         "experiment": yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True),
         "environment": _environment(results),
+    }
+
+
+def _over(x: str, curves: list[Curve], experiment: Experiment) -> dict:
+    """Return a horizontal axis with the curves along it: names and styles, and what tells them apart."""
+    styles = styles_of(curves, experiment)
+    return {
+        "key": x,
+        "label": label_of(x, experiment),
+        "swept": x not in MEASURED,
+        "telling": telling_axes(experiment, x),
+        "channels": list(dict.fromkeys(curve.channel for curve in curves if _is_placed(curve))),
+        "curves": [
+            {"transceiver": curve.transceiver, "telling": curve.telling, "style": look.plain()}
+            for curve, look in zip(curves, styles)
+        ],
     }
 
 
@@ -95,35 +98,39 @@ def _along(results: Results, main: str) -> list[str]:
     return list(dict.fromkeys([main, *swept, *measured]))
 
 
-def _has_curves(frame: "pd.DataFrame", x: str) -> bool:
-    """Say whether anything varies along x; a column of single points is no curve."""
-    return len(frame) > 0 and frame.groupby(["channel", "curve"], sort=False)[x].nunique().max() > 1
+def _varies(curve: Curve) -> bool:
+    """Say whether anything varies along x; a single point is no curve."""
+    return len({str(place) for place in curve.places if place == place}) > 1
 
 
-def _points(
-    experiment: Experiment, along: dict[str, "pd.DataFrame"], estimates: dict[str, "pd.DataFrame"]
-) -> list[dict]:
-    """Return one entry per point; the frames have one row for each, in the same order."""
-    names = {x: curve_names(frame, experiment) for x, frame in along.items()}
-    rows = {x: frame.to_dict("records") for x, frame in along.items()}
-    found = {y: frame.to_dict("records") for y, frame in estimates.items()}
-    points = []
-    for n, row in enumerate(next(iter(rows.values()))):
-        points.append(
-            {
-                "transceiver": row["transceiver"],
-                "channel": row["channel"],
-                "parameters": parameters_of(row, experiment),
-                "curve": {x: names[x][rows[x][n]["curve"]] for x in along},
-                "x": {x: number(rows[x][n][x]) for x in along},
-                "y": {y: _estimate(found[y][n]) for y in estimates},
-            }
-        )
-    return points
+def _is_placed(curve: Curve) -> bool:
+    return any(place == place for place in curve.places)
 
 
-def _estimate(row: dict[str, Any]) -> list:
-    return [number(row[name]) for name in ("mean", "low", "high", "count", "infinite")]
+def _points(results: Results, along: dict[str, list[Curve]], ys: list[str]) -> list[dict]:
+    """Return one entry per point that has rows, in the order of the experiment."""
+    experiment = results.experiment
+    places, numbers, values = {}, {}, {}
+    for x, found in along.items():
+        for number_of_curve, curve in enumerate(found):
+            for point, place in zip(curve.points, curve.places):
+                places[x, point], numbers[x, point] = number(place), number_of_curve
+    for y in ys:
+        for curve in curves_of(results, next(iter(along)), y):
+            for point, found in zip(curve.points, curve.estimates(limits_of(results, y))):
+                ends = (found.mean, found.low, found.high, found.count, found.infinite, found.images)
+                values[y, point] = [number(value) for value in ends]
+    return [
+        {
+            "transceiver": experiment.points[n].transceiver,
+            "channel": experiment.points[n].channel,
+            "parameters": {axis: number(label(experiment.points[n].parameters.get(axis))) for axis in experiment.axes},
+            "curve": {x: numbers[x, n] for x in along},
+            "x": {x: places[x, n] for x in along},
+            "y": {y: values[y, n] for y in ys},
+        }
+        for n in sorted(results.table["point"].unique())
+    ]
 
 
 def _environment(results: Results) -> dict[str, str]:

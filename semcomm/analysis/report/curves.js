@@ -1,46 +1,29 @@
 // The curves: Plotly draws, the legend is the page's own, so that it wraps, reads aloud and takes the keyboard.
 
-const DASHES = ["solid", "dash", "dot", "dashdot"];
-const SYMBOLS = [
-  "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "triangle-left", "triangle-right", "star",
-];
-const GLYPHS = ["●■◆▲▼✚✖◀▶★", "○□◇△▽✛✕◁▷☆"]; // the same for the legend, full and hollow
 const MOST_CURVES = 10;
 
-const transceivers = Object.keys(data.colours);
+const transceivers = Object.keys(data.transceivers);
 const axisOf = (list, key) => list.find((entry) => entry.key === key);
 // Plotly reads a little HTML in its texts; names are to stand there as they are.
 const asPlotText = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const cssColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Swept parameters that tell curves apart along x: those of which a curve has one value.
-function curveAxes() {
-  const measured = !axisOf(data.x, state.x)?.swept;
-  return data.axes
-    .filter((axis) => axis.values.length > 1 && axis.key !== state.x && (!measured || axis.ofChannel))
-    .map((axis) => axis.key);
-}
+const curveAxes = () => axisOf(data.x, state.x)?.telling ?? [];
 
 function chosenCurves() {
   const names = curveAxes();
   const curves = new Map();
   for (const point of data.points) {
     if (point.channel !== state.channel || !passes(point, names, state.curveFilters)) continue;
-    const [transceiver, telling, style] = point.curve[state.x];
+    const { transceiver, telling, style } = axisOf(data.x, state.x).curves[point.curve[state.x]];
     const name = nameOf(transceiver, telling);
-    if (!curves.has(name)) curves.set(name, { name, transceiver, telling, style, points: [] });
-    const [mean, low, high, count, infinite] = point.y[state.y];
-    curves.get(name).points.push({ x: point.x[state.x], mean, low, high, count, infinite });
+    if (!curves.has(name)) curves.set(name, { name, transceiver, telling, ...style, points: [] });
+    const [mean, low, high, count, infinite, images] = point.y[state.y];
+    curves.get(name).points.push({ x: point.x[state.x], mean, low, high, count, infinite, images });
   }
   const oneKind = new Set([...curves.values()].map((curve) => curve.telling)).size === 1;
   for (const curve of curves.values()) {
-    if (oneKind) Object.assign(curve, { name: curve.transceiver, style: 0 });
-    curve.colour = data.colours[curve.transceiver];
-    const symbol = transceivers.indexOf(curve.transceiver) % SYMBOLS.length;
-    const hollow = Math.floor(curve.style / DASHES.length) % 2;
-    curve.symbol = SYMBOLS[symbol] + (hollow ? "-open" : "");
-    curve.glyph = GLYPHS[hollow][symbol];
-    curve.dash = DASHES[curve.style % DASHES.length];
+    if (oneKind) Object.assign(curve, { name: curve.transceiver, ...data.transceivers[curve.transceiver] });
     if (curve.points.every((point) => typeof point.x === "number")) curve.points.sort((a, b) => a.x - b.x);
   }
   return [...curves.values()];
@@ -101,8 +84,8 @@ function tracesOf(curve, x, y, categories, opacity) {
     x: points.map(at),
     y: points.map((point) => (drawn(point) ? point.mean : null)),
     mode: single ? "markers" : "lines+markers",
-    line: { color: curve.colour, dash: curve.dash, width: 2 },
-    marker: { color: curve.colour, symbol: curve.symbol, size: 7 },
+    line: { color: curve.colour, dash: curve.line, width: 2 },
+    marker: { color: curve.colour, symbol: curve.marker + (curve.hollow ? "-open" : ""), size: 7 },
     hoverinfo: "text",
     hovertext: hover(points),
   };
@@ -206,11 +189,11 @@ function sample(curve) {
     made.append(...children);
     return made;
   };
-  const dash = { solid: "none", dash: "6 3", dot: "2 2.5", dashdot: "6 2 2 2" }[curve.dash];
-  const line = { x1: 0, y1: 7, x2: 32, y2: 7, stroke: curve.colour, "stroke-width": 2.5, "stroke-dasharray": dash };
-  const mark = { x: 16, y: 11, fill: curve.colour, "font-size": 12, "text-anchor": "middle" };
-  const size = { width: 32, height: 14, "aria-hidden": "true" };
-  return draw("svg", size, draw("line", line), draw("text", mark, curve.glyph));
+  const line = { x1: 0, y1: 7, x2: 36, y2: 7, stroke: curve.colour, "stroke-width": 2, "stroke-dasharray": curve.dashes };
+  const fill = curve.hollow ? "var(--surface)" : curve.colour;
+  const mark = { d: curve.outline, transform: "translate(18 7) scale(5)", fill, stroke: curve.colour, "stroke-width": 0.25 };
+  const size = { width: 36, height: 14, "aria-hidden": "true" };
+  return draw("svg", size, draw("line", line), draw("path", mark));
 }
 
 function notesOn(chosen, curves, x, y) {

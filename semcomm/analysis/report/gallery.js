@@ -63,15 +63,14 @@ function drawGallery() {
     missing: image.fault ?? "not here",
   };
   const receptions = chosenReceptions();
-  const curveOf = (entry) => data.points[entry.point].curve[data.main];
-  const oneKind = new Set(receptions.map((entry) => curveOf(entry)[1])).size === 1;
+  const curveOf = (entry) => axisOf(data.x, data.main).curves[data.points[entry.point].curve[data.main]];
+  const oneKind = new Set(receptions.map((entry) => curveOf(entry).telling)).size === 1;
   gallery = [original, ...receptions.map((entry) => {
-    const point = data.points[entry.point];
-    const [transceiver, telling] = curveOf(entry);
+    const { transceiver, telling, style } = curveOf(entry);
     const title = nameOf(transceiver, oneKind ? "" : telling);
     return {
       title,
-      colour: data.colours[point.transceiver],
+      colour: (oneKind ? data.transceivers[transceiver] : style).colour,
       source: entry.shown ? album.sources[entry.hash] : undefined,
       alt: `${image.name} as received by ${title}`,
       pairs: [...entry.scores, ...entry.facts],

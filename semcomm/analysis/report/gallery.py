@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from semcomm.analysis.figures import label_of
+from semcomm.analysis.defaults import label_of
 from semcomm.analysis.report.contents import Key, facts_of, key_of_point, number, parameters_of, texts_of
 from semcomm.errors import ImageError
 from semcomm.images import content_hash, to_bytes

@@ -1,13 +1,9 @@
 """Training of DeepJSCC, at one rate."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from semcomm.jscc.deepjscc import DeepJSCCNetwork
-from semcomm.training.tasks.jscc import JSCCTask, uniform_plan
+from semcomm.training.tasks.jscc import JSCCTask
 
 
 class DeepJSCCTraining(JSCCTask):
@@ -41,22 +37,13 @@ class DeepJSCCTraining(JSCCTask):
         """Return the network."""
         return DeepJSCCNetwork(self.symbols)
 
-    def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the plan: the one layer everywhere."""
-        return {"plan": uniform_plan(images, DeepJSCCNetwork, 1)}
-
-    def judged(self, images: Tensor, module: DeepJSCCNetwork) -> Sequence[tuple[str, float, Tensor]]:
-        """Return a few SNRs."""
-        plan = uniform_plan(images, module, 1)
-        return [("", snr_db, plan) for snr_db in (0, 10, 20)]
-
     def describe(self, module: DeepJSCCNetwork) -> dict[str, Any]:
-        """Return what the card says."""
-        return self.described(module, "deepjscc", {"symbols": self.symbols}, self.build()) | {
+        """Return the card."""
+        return super().describe(module) | {
             "title": f"DeepJSCC at CBR 1/{48 / self.symbols:g}",
             "purpose": (
                 "The five-layer network of Bourtsoulatze, Kurka and Gündüz (arXiv 1809.01733): images to analog "
-                f"channel symbols and back. One model for SNRs from {self.snr_db[0]:g} to {self.snr_db[1]:g} dB; it is "
-                "told none of them."
+                f"channel symbols and back. One model for SNRs from {self.snr_db[0]:g} to {self.snr_db[1]:g} dB, "
+                "none of which it is given."
             ),
         }

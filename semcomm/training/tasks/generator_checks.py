@@ -1,4 +1,4 @@
-"""What the embedded generator makes of damaged latents: figures for its card, found again without the training data."""
+"""Quality of the embedded generator on damaged latents: figures for its card that need no training data."""
 
 import torch
 from torch.nn import functional as F

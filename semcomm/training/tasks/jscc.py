@@ -1,32 +1,40 @@
-"""What the trainings of all learned codecs share: random crops, an SNR and a plan of layers for each, a loss."""
+"""Training of any learned codec: random crops, an SNR and a plan of layers for each, a channel, a loss."""
 
 import hashlib
 import json
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from semcomm.component import class_path
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.images import ImageSet
 from semcomm.jscc.checks import figures
-from semcomm.jscc.codec import Codec, Network
+from semcomm.jscc.codec import Codec
+from semcomm.jscc.network import LearnedNetwork, uniform_plan
 from semcomm.jscc.training_channel import received
 from semcomm.training import Task, augment, losses
 from semcomm.training.data import ImageCollection, listed, share_of
 
 MOST_VALIDATED = 48
+"""Images kept for validation are used up to this number."""
 VALIDATION_SIZE = 256
+"""Side in pixels of the square cut from their middle."""
+VALIDATION_SNRS_DB = (0.0, 10.0, 20.0)
 
 
 class JSCCTask(Task):
-    """What all learned codecs share: images, crops, SNRs and the loss. Only images below `crop` are enlarged.
+    """The training of a learned codec: a subclass implements `build`, which returns its `LearnedNetwork`.
+
+    Images, crops, SNRs, the channel, the loss, validation and the card are there; each step is a method that a
+    subclass may replace. Only images below `crop` are enlarged.
 
     Args:
         folders: folders of images, or CSV files with a column `file` beside images.
-        shares: how often a crop comes from each folder; in proportion to their images if left out.
+        shares: relative frequency of crops from each folder; in proportion to their images if left out.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
         val_fraction: share of the images kept for validation, by the hash of their names.
@@ -78,6 +86,12 @@ class JSCCTask(Task):
         if self.loss.get("ms_ssim") and crop < losses.SMALLEST_FOR_MS_SSIM:
             raise ConfigurationError(f"loss: ms_ssim needs a crop of {losses.SMALLEST_FOR_MS_SSIM} pixels or more")
 
+    @cached_property
+    def template(self) -> LearnedNetwork:
+        """The network without weights, for its layers and stride."""
+        with torch.device("meta"):
+            return self.build()
+
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
         """Find, split and read the images."""
         train, held, self.authors = [], [], set()
@@ -102,7 +116,7 @@ class JSCCTask(Task):
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def batch(self, size: int, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return `images` [size, 3, crop, crop], the SNRs told and true [size], `fading` [size] and the `plan`."""
+        """Return `images` [size, 3, crop, crop], `snr_db`, `known_snr_db` and `fading` [size], and the `plan`."""
         sources = torch.multinomial(self.weights, size, replacement=True, generator=generator).tolist()
         images = torch.stack([self._crop(self.train[source], generator) for source in sources])
         images = augment.mirror(images, generator)
@@ -114,12 +128,12 @@ class JSCCTask(Task):
             "snr_db": snr_db,
             "known_snr_db": snr_db,
             "fading": torch.zeros(size, dtype=torch.bool),
-            **self.drawn(images, snr_db, generator),
+            **self.draw(images, snr_db, generator),
         }
 
-    @abstractmethod
-    def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return what a subclass draws for a batch; its `plan` at least."""
+    def draw(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the `plan` of a batch, all layers everywhere, and whatever else a subclass draws for it."""
+        return {"plan": uniform_plan(images, self.template, len(self.template.layers))}
 
     def _crop(self, images: ImageCollection, generator: torch.Generator) -> Tensor:
         image = images[int(torch.randint(len(images), (1,), generator=generator))]
@@ -129,11 +143,11 @@ class JSCCTask(Task):
         top, left = int(top * (image.shape[1] - side + 1)), int(left * (image.shape[2] - side + 1))
         return augment.resized_window(image, top, left, side, self.crop)
 
-    def losses(self, module: nn.Module, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, module: LearnedNetwork, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Return the weighted sum as `loss`, and its parts."""
         images, plan, snr_db = batch["images"], batch["plan"], batch["snr_db"]
         sent, gains = module.encode(images, batch["known_snr_db"], plan)
-        reconstruction = self.arrived(module, sent, gains, snr_db, batch["fading"], plan, generator)
+        reconstruction = self.reconstruct(module, sent, gains, snr_db, batch["fading"], plan, generator)
         parts = {}
         if self.loss.get("mse"):
             table = torch.tensor([0, *module.uses], dtype=torch.float32, device=plan.device)
@@ -147,8 +161,8 @@ class JSCCTask(Task):
         return {"loss": sum(self.loss[kind] * part for kind, part in parts.items()), **parts}
 
     @staticmethod
-    def arrived(
-        module: nn.Module,
+    def reconstruct(
+        module: LearnedNetwork,
         sent: Sequence[Tensor],
         gains: Tensor,
         snr_db: Tensor,
@@ -156,56 +170,64 @@ class JSCCTask(Task):
         plan: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Return the images [B, 3, H, W] that a receiver makes of what was sent over a channel of `snr_db` [B]."""
-        heard = [received(symbols, snr_db, fading, module.constellation, generator) for symbols in sent]
-        snrs = torch.stack([snr for _, snr in heard]).mean(0)
-        return module.decode([estimates for estimates, _ in heard], gains, snrs, plan).float()
+        """Return the receiver's images [B, 3, H, W] for symbols sent over a channel of `snr_db` [B]."""
+        layers = [received(symbols, snr_db, fading, module.constellation, generator) for symbols in sent]
+        snrs = torch.stack([snr for _, snr in layers]).mean(0)
+        return module.decode([estimates for estimates, _ in layers], gains, snrs, plan).float()
 
     @torch.no_grad()
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Return the mean PSNR in dB of the held-back images' middles at some SNRs and layers."""
+    def validate(self, module: LearnedNetwork) -> dict[str, float]:
+        """Return the mean PSNR in dB of the validation images' middles at each of `validation_points`."""
         if not len(self.validation):
             return {}
         device = next(module.parameters()).device
         images = torch.stack([_middle(self.validation[i]) for i in range(len(self.validation))]).float() / 255
         scores = {}
-        for name, snr_db, plan in self.judged(images, module):
+        for name, snr_db, plan in self.validation_points(images, module):
             values = []
             for part, its_plan in zip(images.split(8), plan.split(8)):
                 part, its_plan = part.to(device), its_plan.to(device)
-                told = torch.full((len(part),), float(snr_db), device=device)
+                known = torch.full((len(part),), float(snr_db), device=device)
                 generator = torch.Generator(device).manual_seed(1)
                 fading = torch.zeros(len(part), dtype=torch.bool, device=device)
-                sent, gains = module.encode(part, told, its_plan)
-                found = self.arrived(module, sent, gains, told, fading, its_plan, generator)
+                sent, gains = module.encode(part, known, its_plan)
+                found = self.reconstruct(module, sent, gains, known, fading, its_plan, generator)
                 error = (found.clamp(0, 1) - part) ** 2
                 values.append(-10 * torch.log10(error.mean((1, 2, 3))).cpu())
-            scores[f"psnr {name} {snr_db} dB"] = torch.cat(values).mean().item()
+            scores[f"psnr {name} {snr_db:g} dB"] = torch.cat(values).mean().item()
         return scores
 
-    @abstractmethod
-    def judged(self, images: Tensor, module: nn.Module) -> Sequence[tuple[str, float, Tensor]]:
-        """Return (name, SNR in dB, plan) for what `validate` measures."""
+    def validation_points(self, images: Tensor, module: LearnedNetwork) -> Sequence[tuple[str, float, Tensor]]:
+        """Return (name, SNR in dB, plan) of each validation: all layers everywhere, at three SNRs."""
+        plan = uniform_plan(images, module, len(module.layers))
+        return [("", snr_db, plan) for snr_db in VALIDATION_SNRS_DB]
 
-    def exported(self, module: nn.Module) -> dict[str, Tensor]:
+    def exported(self, module: LearnedNetwork) -> dict[str, Tensor]:
         """Return all weights in half precision."""
         return {k: v.half() for k, v in module.state_dict().items()}
 
-    def load(self, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    def load(self, module: LearnedNetwork, tensors: dict[str, Tensor]) -> None:
         """Start from a shipped codec of the same shape; its constellations may be others."""
         try:
             module.load_state_dict({k: v.float() for k, v in tensors.items()})
         except RuntimeError as error:
             raise ModelError(f"the weights belong to another network: {error}") from None
 
-    def described(self, module: nn.Module, kind: str, network: Mapping[str, Any], shipped: nn.Module) -> dict[str, Any]:
-        """Return what the cards of all codecs say."""
+    def describe(self, module: LearnedNetwork) -> dict[str, Any]:
+        """Return the card: the network's class and options, the data, and figures of the shipped weights."""
+        shipped = self.build()
         shipped.load_state_dict({k: v.float().cpu() for k, v in self.exported(module).items()})
         return {
             "name": self.name,
-            "kind": kind,
+            "title": f"A learned codec: {type(module).__name__}",
+            "purpose": (
+                f"{len(module.layers)} layers of {module.constellation} symbols, trained for SNRs from "
+                f"{self.snr_db[0]:g} to {self.snr_db[1]:g} dB."
+            ),
+            "class_path": class_path(type(module)),
+            "constellations": [module.constellation],
             "licence": self.licence,
-            "network": network,
+            "network": module.options,
             "parameters": sum(p.numel() for p in module.parameters()),
             "images": {"training": sum(map(len, self.train)), "validation": len(self.validation)},
             "snr_db": list(self.snr_db),
@@ -229,9 +251,3 @@ def _middle(image: Tensor) -> Tensor:
     rows = (torch.arange(VALIDATION_SIZE) + (height - VALIDATION_SIZE) // 2).clamp(0, height - 1)
     columns = (torch.arange(VALIDATION_SIZE) + (width - VALIDATION_SIZE) // 2).clamp(0, width - 1)
     return image[:, rows][:, :, columns]
-
-
-def uniform_plan(images: Tensor, network: Network | type[Network], layers: int) -> Tensor:
-    """Return the plan of the first `layers` layers in every block."""
-    height, width = (side // network.stride for side in images.shape[2:])
-    return torch.full((len(images), height, width), layers, dtype=torch.uint8)

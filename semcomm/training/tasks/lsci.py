@@ -9,12 +9,13 @@ from torch import Tensor
 from semcomm.errors import ConfigurationError
 from semcomm.jscc import constellation as grids
 from semcomm.jscc import linear
-from semcomm.jscc.allocation import activity, planned
+from semcomm.jscc.allocation import activity, allocate
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.constellation import Name
 from semcomm.jscc.lsci import LSCINetwork
+from semcomm.jscc.network import uniform_plan
 from semcomm.training import augment
-from semcomm.training.tasks.jscc import JSCCTask, uniform_plan
+from semcomm.training.tasks.jscc import VALIDATION_SNRS_DB, JSCCTask
 
 
 class LSCITraining(JSCCTask):
@@ -22,17 +23,17 @@ class LSCITraining(JSCCTask):
 
     Args:
         folders: as for `JSCCTask`, like the arguments up to `name`.
-        constellations: what the symbols are, `analog`, `qpsk`, `16qam` or `64qam`, and how often; one is drawn for each
-            step. The first is the one whose scores the card has in full; 16QAM alone if left out.
+        constellations: `analog`, `qpsk`, `16qam` or `64qam` -> relative frequency; one is drawn for each step. The
+            card has the scores of the first in full. 16QAM alone if left out.
         layers: (stride, symbols) of each layer, from the base on; LSCI's own if left out. A single layer on a
             constellation is DeepJSCC-Q.
         widths: channels of the features at strides 4, 8, 16, as far as layers go.
         encoder_blocks: gated blocks of the encoder at each stride.
         decoder_blocks: and of the decoder.
-        drawn_layers: how often a crop is sent with 1, 2, ... layers; equally often if left out.
+        drawn_layers: relative frequencies of crops with 1, 2, ... layers; equal if left out.
         adaptive: share of the crops whose layers differ from block to block.
-        csi_error_fraction: share of the crops whose transmitter is told a wrong SNR, by 2 dB (standard deviation).
-        fading_fraction: share of the crops that see Rayleigh fading of each symbol.
+        csi_error_fraction: share of the crops whose transmitter knows a wrong SNR, by 2 dB (standard deviation).
+        fading_fraction: share of the crops with Rayleigh fading of each symbol.
     """
 
     def __init__(
@@ -73,9 +74,7 @@ class LSCITraining(JSCCTask):
             raise ConfigurationError(f"constellations is {constellations}; leave out those that are not to be drawn")
         self.drawn_constellations = torch.tensor(list(self.constellations.values()), dtype=torch.float32)
         self.adaptive, self.csi_error_fraction, self.fading_fraction = adaptive, csi_error_fraction, fading_fraction
-        with torch.device("meta"):  # no weights are needed, nor drawn
-            network = self.build()
-        self.uses, self.stride = network.uses, network.stride
+        self.uses, self.stride = self.template.uses, self.template.stride
         self.drawn_layers = torch.tensor(drawn_layers or [1.0] * len(self.uses), dtype=torch.float32)
         if len(self.drawn_layers) != len(self.uses):
             raise ConfigurationError(f"drawn_layers has {len(self.drawn_layers)} numbers for {len(self.uses)} layers")
@@ -91,31 +90,31 @@ class LSCITraining(JSCCTask):
         generator = torch.Generator().manual_seed(torch.initial_seed())
         linear.fit(module, torch.cat([self.batch(64, 0, generator)["images"] for _ in range(8)]), generator)
 
-    def drawn(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the plan, the SNRs that are told, which images see fading, and the constellation of the batch."""
+    def draw(self, images: Tensor, snr_db: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the plan, the known SNRs, the images with fading, and the constellation of the batch."""
         size = len(images)
         layers = torch.multinomial(self.drawn_layers, size, replacement=True, generator=generator)
         budget = torch.tensor(self.uses, dtype=torch.float32)[layers]
-        seen = activity(images, self.stride)
-        follow = augment.uniform(generator, 0.3, 1.1, size, 1, 1)
-        target_log2_uses = follow * seen + 0.4 * torch.randn(seen.shape, generator=generator)
+        busy = activity(images, self.stride)
+        exponent = augment.uniform(generator, 0.3, 1.1, size, 1, 1)
+        target_log2_uses = exponent * busy + 0.4 * torch.randn(busy.shape, generator=generator)
         varied = torch.rand(size, 1, 1, generator=generator) < self.adaptive
-        csi_error_fraction = torch.rand(size, generator=generator) < self.csi_error_fraction
+        wrong = torch.rand(size, generator=generator) < self.csi_error_fraction
         error = 2 * torch.randn(size, generator=generator)
         return {
-            "plan": planned(torch.where(varied, target_log2_uses, 0.0), budget, self.uses),
-            "known_snr_db": snr_db + csi_error_fraction * error,
+            "plan": allocate(torch.where(varied, target_log2_uses, 0.0), budget, self.uses),
+            "known_snr_db": snr_db + wrong * error,
             "fading": torch.rand(size, generator=generator) < self.fading_fraction,
             "constellation": torch.multinomial(self.drawn_constellations, 1, generator=generator)[0],
         }
 
     def losses(self, module: LSCINetwork, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """As `JSCCTask.losses`, on the batch's constellation."""
+        """Return the losses of `JSCCTask` on the batch's constellation."""
         module.constellation = list(self.constellations)[int(batch["constellation"])]
         return super().losses(module, batch, generator)
 
     def validate(self, module: LSCINetwork) -> dict[str, float]:
-        """As `JSCCTask.validate`, the first constellation in full, one figure for each of the others."""
+        """Return the scores of `JSCCTask`, on the first constellation in full, one figure for each of the others."""
         scores = {}
         for name in self.constellations:
             module.constellation = name
@@ -124,24 +123,26 @@ class LSCITraining(JSCCTask):
         module.constellation = self.main
         return scores
 
-    def judged(self, images: Tensor, module: LSCINetwork) -> Sequence[tuple[str, float, Tensor]]:
+    def validation_points(self, images: Tensor, module: LSCINetwork) -> Sequence[tuple[str, float, Tensor]]:
         """Return a few SNRs at a low, a middle and the CBR-1/6 rate, or all layers where there are few."""
         wanted = [layers for layers in (3, 6, 7) if layers <= module.held] or [module.held]
         if module.constellation != self.main:
             return [(f"{wanted[-1]} layers", 10, uniform_plan(images, module, wanted[-1]))]
-        tried = [(f"{n} layers", snr_db, uniform_plan(images, module, n)) for n in wanted for snr_db in (0, 10, 20)]
+        tried = [
+            (f"{n} layers", snr_db, uniform_plan(images, module, n)) for n in wanted for snr_db in VALIDATION_SNRS_DB
+        ]
         if 7 in wanted:
             codec = Codec(self.build())
             for snr_db in (0, 10):
-                told = torch.full((len(images),), float(snr_db))
-                plan = codec.plan(images, codec.uses_of(images, 7), "adaptive", told)
+                known = torch.full((len(images),), float(snr_db))
+                plan = codec.plan(images, codec.uses_of(images, 7), "adaptive", known)
                 tried.append(("7 layers adaptive", snr_db, plan))
         return tried
 
     def describe(self, module: LSCINetwork) -> dict[str, Any]:
-        """Return what the card says."""
+        """Return the card."""
         names = list(self.constellations)
-        return self.described(module, "lsci", module.options, self.build()) | {
+        return super().describe(module) | {
             "title": f"LSCI on {', '.join(names)}",
             "constellations": names,
             "purpose": (
