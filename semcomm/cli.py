@@ -304,7 +304,7 @@ def models(argv: Sequence[str]) -> None:
         )
     elif arguments.action == "verify":
         from semcomm.errors import ModelError
-        from semcomm.models.verifying import verify
+        from semcomm.metrics.verifying import verify
 
         answers = verify(arguments.name, arguments.images, arguments.trust_pickle)
         for answer in answers:
