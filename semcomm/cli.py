@@ -251,6 +251,8 @@ def sess(argv: Sequence[str]) -> None:
     explaining.add_argument("--json", action="store_true", help="print the match as JSON")
     tuning = parts.add_parser("tune", help="find the constants whose scores are nearest to people's")
     tuning.add_argument("triplets", type=Path, help="CSV or JSON lines: reference, first, second and their scores")
+    tuning.add_argument("--images", type=Path, metavar="DIR", help="of a file of pairs: where its images are")
+    tuning.add_argument("--limit", type=int, metavar="N", help="so many rows only, drawn at random")
     tuning.add_argument("--out", type=Path, default=Path("sess-parameters.json"), help="file of parameters to write")
     tuning.add_argument("--trials", type=int, default=100)
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
@@ -287,10 +289,12 @@ def _explain(metric: Any, arguments: argparse.Namespace) -> None:
 
 
 def _tune(metric: Any, arguments: argparse.Namespace) -> None:
-    from semcomm.metrics.sess.tuning import draw_distributions, rate, read_triplets, tune
-    from semcomm.terminal import show_pairs
+    from semcomm.metrics.sess.human import read_human
+    from semcomm.metrics.sess.tuning import draw_distributions, rate, tune
+    from semcomm.terminal import note, show_pairs
 
-    rated = rate(read_triplets(arguments.triplets), metric.backend, metric.parameters.crop)
+    rows = read_human(arguments.triplets, arguments.images, limit=arguments.limit, on_note=note)
+    rated = rate(rows, metric.backend, metric.parameters.crop)
     predicates = metric.backend.predicate_similarity()
     tuned = tune(rated, predicates, metric.parameters, arguments.trials, arguments.method, arguments.seed)
     tuned.parameters.save(arguments.out)
@@ -298,6 +302,14 @@ def _tune(metric: Any, arguments: argparse.Namespace) -> None:
     for name, values in (("before", tuned.before), ("after", tuned.after)):
         show_pairs({f"{name}: {key} on held-out triplets": value for key, value in values.items()})
     print(f"parameters: {arguments.out}\ndistributions: {arguments.out.with_suffix('.png')}")
+
+
+def ratings(argv: Sequence[str]) -> None:
+    """Ask people how alike images are, and say how metrics agree with them."""
+    from semcomm.ratings.command import main as ratings_main
+    from semcomm.terminal import note, show_table
+
+    ratings_main(argv, _parser(ratings), note, show_table)
 
 
 def models(argv: Sequence[str]) -> None:
@@ -371,7 +383,7 @@ def train(argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
-    for command in (run, report, compare, reproduce, data, transmit, score, sess, train, models, thresholds)
+    for command in (run, report, compare, reproduce, data, transmit, score, sess, ratings, train, models, thresholds)
 }
 
 
