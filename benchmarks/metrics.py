@@ -50,7 +50,8 @@ def main() -> None:
     )
 
     scenes = [metric.backend.describe(r[0], "mask") for r in received]
-    pairs = [Rated(scenes[n % POINTS], scenes[(n + 1 + n // POINTS) % POINTS], 0.5) for n in range(PAIRS)]
+    paired = [(scenes[n % POINTS], scenes[(n + 1 + n // POINTS) % POINTS]) for n in range(PAIRS)]
+    pairs = [Rated(tuple(metric.backend.views(*pair)), 0.5) for pair in paired]
     predicates = metric.backend.predicate_similarity()
     _, trial = timed(lambda: scores_of(pairs, predicates, metric.parameters))
     print(f"Tuning: a trial of {PAIRS} pairs takes {trial:.2f} s, {TRIALS} of them {TRIALS * trial / 60:.1f} minutes.")

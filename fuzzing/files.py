@@ -23,8 +23,8 @@ from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
-from semcomm.models.encoder import Encoder, EncoderNetwork
-from semcomm.models.files import read_tensors
+from semcomm.models.encoders.efficientnet_network import EfficientNetLite
+from semcomm.models.files import read_tensors, read_weights
 from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
 from semcomm.training.data import listed
@@ -67,8 +67,8 @@ def _training(data: bytes) -> None:
 
 TRAINING = b"""\
 task:
-  class_path: semcomm.training.tasks.ImageClassification
-  init_args: {class_folder: photos, widths: [8, 16], depths: [1, 1], dimensions: 8}
+  class_path: semcomm.training.tasks.Distillation
+  init_args: {class_folder: photos, photo_list: list.csv, sizes: [64, 96], views: 2}
 steps: 10
 batch: 4
 learning_rate: 1e-3
@@ -82,13 +82,13 @@ def _safetensors(header: object, size: int) -> bytes:
 
 
 def _encoders() -> Sequence[bytes]:
-    sizes = {"widths": [4], "depths": [1], "dimensions": 4}
-    card = {"card": json.dumps({"name": "x", "network": sizes})}
-    return [save(EncoderNetwork(**sizes).state_dict(), card), _safetensors({"__metadata__": card}, 0)]
+    card = {"card": json.dumps({"name": "x", "network": {"classes": 2}})}
+    head = {"_fc.weight": torch.zeros(2, 8), "_fc.bias": torch.zeros(2)}  # all of a network would be megabytes
+    return [save(head, card), _safetensors({"__metadata__": card}, 0)]
 
 
 def _encoder(data: bytes) -> None:
-    Encoder.read(file_of(data, "encoder.safetensors"))
+    read_weights(file_of(data, "encoder.safetensors"), "image encoder").network(EfficientNetLite)
 
 
 def _weights(data: bytes) -> None:
@@ -184,7 +184,7 @@ def _psg_files() -> Sequence[bytes]:
         "segments_info": [{"id": 1}, {"id": 2}],
         "relations": [[0, 1, 0]],
     }
-    content = {"predicate_classes": list(predicates()[:2]), "wavy_image_ids": [2], "data": [entry]}
+    content = {"predicate_classes": list(predicates()[:2]), "test_image_ids": [2], "data": [entry]}
     return [json.dumps(content).encode()]
 
 
@@ -233,8 +233,7 @@ def _list(data: bytes) -> None:
 def _thresholds(data: bytes) -> None:
     from semcomm.codecs import LDPC5G, QAM
 
-    load_thresholds.cache_clear()
-    found: Thresholds = load_thresholds(str(file_of(data, "thresholds.json")))
+    found: Thresholds = load_thresholds(file_of(data, "thresholds.json"))
     found.rows(LDPC5G(0.5), QAM("qpsk"))
 
 

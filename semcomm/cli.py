@@ -222,7 +222,7 @@ def sess(argv: Sequence[str]) -> None:
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
     tuning.add_argument("--seed", type=int, default=0)
     for part in (explaining, tuning):
-        part.add_argument("--parameters", default="paper", help="paper, authors, or a file of parameters")
+        part.add_argument("--parameters", help="paper, authors, embedded, or a file (default: the backend's)")
     arguments = parser.parse_args(argv)
     from semcomm.metrics.sess import SeSS
 
@@ -263,9 +263,9 @@ def _tune(metric: Any, arguments: argparse.Namespace) -> None:
 
 
 def models(argv: Sequence[str]) -> None:
-    """List the models that can be used, fetch one, or check a local folder."""
+    """List the models that can be used, fetch one, check a local folder, or ask one what it is known to answer."""
     parser = _parser(models)
-    actions = parser.add_subparsers(dest="action", metavar="{list,fetch,check}")
+    actions = parser.add_subparsers(dest="action", metavar="{list,fetch,check,verify}")
     actions.add_parser("list", help="what there is, and what is present (the default)")
     fetching = actions.add_parser("fetch", help="download a model")
     fetching.add_argument("name", help="short name from the list, or a hub id")
@@ -273,6 +273,10 @@ def models(argv: Sequence[str]) -> None:
     fetching.add_argument("--trust-pickle", action="store_true", help="take weights that are published as a pickle")
     checking = actions.add_parser("check", help="say whether a folder or file is complete and of the right kind")
     checking.add_argument("folder", type=Path, metavar="DIR")
+    verifying = actions.add_parser("verify", help="ask a model what it is known to answer: is it read rightly?")
+    verifying.add_argument("name", help="short name, hub id or folder of a CLIP, BLIP, SAM or classifier; lpips-alex")
+    verifying.add_argument("--images", type=Path, metavar="DIR", help="where LPIPS's example images are")
+    verifying.add_argument("--trust-pickle", action="store_true", help="read weights that are a pickle")
     arguments = parser.parse_args(argv)
     if arguments.action == "fetch":
         from semcomm.models.fetching import fetch
@@ -286,6 +290,16 @@ def models(argv: Sequence[str]) -> None:
             f"{arguments.folder}: a complete {found.kind}, {found.tensors} tensors in {found.files} files of weights, "
             f"{found.megabytes:.0f} MB"
         )
+    elif arguments.action == "verify":
+        from semcomm.errors import ModelError
+        from semcomm.metrics.verifying import verify
+
+        answers = verify(arguments.name, arguments.images, arguments.trust_pickle)
+        for answer in answers:
+            print(f"{'as expected' if answer.holds else 'OTHERWISE':<13}{answer.question}")
+            print(f"{'':<13}expected: {answer.expected}\n{'':<13}got:      {answer.got}")
+        if wrong := sum(not answer.holds for answer in answers):
+            raise ModelError(f"{arguments.name}: {wrong} of {len(answers)} answers are other than expected")
     else:
         from semcomm.models import CARDS, is_present
 

@@ -82,10 +82,6 @@ class FloatLatent(LatentCodec):
         limit: float = 10.0,
         smallest: float = 0.01,
     ) -> None:
-        if format not in BITS:
-            raise ConfigurationError(f"FloatLatent: there is no format {format!r}; choose from {', '.join(BITS)}")
-        if repair not in ("replace", "clip"):
-            raise ConfigurationError(f"FloatLatent: repair is {repair!r}; it is 'replace' or 'clip'")
         if not 0 <= smallest < limit <= LARGEST:
             raise ConfigurationError(
                 f"FloatLatent: smallest is {smallest} and limit {limit}; it takes 0 <= smallest < limit <= 3.4e38"

@@ -11,8 +11,8 @@ from torch import Tensor
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError, MetricError
 from semcomm.metrics.base import UNBOUNDED
-from semcomm.metrics.perceptual.embedded import embed, embedded_weights
 from semcomm.models import UsesWeights, load_module, weights_of
+from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 from semcomm.models.inception import CLASSIFIER, InceptionV3
 
 PUBLISHED_MINIMUM = 2048
@@ -115,26 +115,27 @@ class FID(_FrechetDistance):
 
 
 class EmbeddedFID(_FrechetDistance):
-    """Fréchet distance of the embeddings by the encoder that comes with semcomm. It needs no download.
+    """Fréchet distance of the embeddings by an image encoder; with the default one it needs no download.
 
     Its numbers are on another scale than FID's and not to be compared with any published one.
 
     Args:
         minimum: the fewest images that a set may have.
+        encoder: an `ImageEncoder`, or the name of one.
     """
 
-    name = "Embedded FID"
-
-    def __init__(self, minimum: int = PUBLISHED_MINIMUM) -> None:
+    def __init__(self, minimum: int = PUBLISHED_MINIMUM, encoder: str | ImageEncoder = DEFAULT) -> None:
         super().__init__(minimum)
+        self.encoder = image_encoder(encoder)
+        self.name = f"Fréchet distance ({self.encoder.name})"
 
     def weights(self) -> str:
         """Return the hash of the encoder."""
-        return embedded_weights()
+        return self.encoder.weights()
 
     def features(self, images: Tensor) -> Tensor:
         """Return unit embeddings [B, d]."""
-        return embed(images)
+        return self.encoder.embed(images)
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -116,13 +116,13 @@ def _codec(name: str, title: str, megabytes: int) -> ModelCard:
 
 _ALL = (
     ModelCard(
-        "embedded-encoder",
-        "embedding images without any download",
+        "efficientnet-lite0-distilled",
+        "embedding images without any download: SeSS, cosine, captions, losses",
         "semcomm encoder",
         "",
         "Apache-2.0",
-        "trained by this project; its own card lists the photographs",
-        8,
+        "EfficientNet-Lite0, Google, on ImageNet; distilled by this project, whose card lists the photographs",
+        7,
         ("models/weights/encoder.safetensors",),
     ),
     ModelCard(

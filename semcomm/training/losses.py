@@ -1,12 +1,10 @@
-"""Losses of learned codecs: on pixels, on structure, and on features of the embedded image encoder."""
-
-from functools import cache
+"""Losses of learned codecs: on pixels, on structure, and on features of an image encoder."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semcomm.models.encoder import load_encoder
+from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 from semcomm.training.augment import luminance
 
 KINDS = ("mse", "ms_ssim", "features")
@@ -52,21 +50,24 @@ def luma_ssim(reconstruction: Tensor, images: Tensor) -> Tensor:
         return ssim(*pair, data_range=1.0, size_average=False, win=window)
 
 
-def feature_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Return the mean squared difference of unit feature vectors in the embedded encoder's blocks, per image [B].
+def feature_loss(
+    reconstruction: Tensor, images: Tensor, encoder: str | ImageEncoder = DEFAULT, layers: int | None = None
+) -> Tensor:
+    """Return the mean squared difference of unit feature vectors in an image encoder's maps, per image [B].
 
     As LPIPS has it (Zhang et al. 2018), without its learned weights.
+
+    Args:
+        reconstruction: [B, 3, H, W], about in [0, 1]; gradients go to it alone.
+        images: [B, 3, H, W].
+        encoder: an `ImageEncoder`, or the name of one.
+        layers: so many maps, the finest first; None takes all.
     """
-    network = _features(str(images.device))
+    chosen = image_encoder(encoder, str(images.device))
+    with torch.no_grad():
+        expected = chosen.layers(images)[:layers]
     total = torch.zeros(len(images), device=images.device)
-    x, y = network.stem(reconstruction - 0.5), network.stem(images - 0.5)
-    for block in network.blocks:
-        x, y = block(x), block(y)
+    for x, y in zip(chosen.layers(reconstruction), expected):
         difference = F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)
-        total = total + (difference**2).sum(1).mean((1, 2))
-    return total / len(network.blocks)
-
-
-@cache
-def _features(device: str):
-    return load_encoder(device).network
+        total = total + difference.square().sum(1).mean((1, 2))
+    return total / len(expected)

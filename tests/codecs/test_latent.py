@@ -116,8 +116,8 @@ def test_a_flat_latent_is_no_division_by_nothing(latent):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: FloatLatent("float8"), "no format"),
-        (lambda: FloatLatent(repair="hope"), "'replace' or 'clip'"),
+        (lambda: FloatLatent("float8"), "format is 'float8'; choose from"),
+        (lambda: FloatLatent(repair="hope"), "repair is 'hope'; choose from"),
         (lambda: FloatLatent(limit=0.001), "smallest < limit"),
         (lambda: QuantisedLatent(9), "4 to 8"),
     ],

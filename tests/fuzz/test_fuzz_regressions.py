@@ -20,8 +20,8 @@ from semcomm.metrics.sess import Parameters, Scene, SceneGraph, match
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.scene import image_similarity
 from semcomm.metrics.sess.tuning import read_triplets
-from semcomm.models.encoder import Encoder
-from semcomm.models.files import read_tensors, tensors_in
+from semcomm.models.encoders.efficientnet_network import EfficientNetLite
+from semcomm.models.files import read_tensors, read_weights, tensors_in
 from semcomm.models.relation_head import RelationHead
 from semcomm.parsing import parse_json, parse_yaml
 from semcomm.training import checkpoints
@@ -117,7 +117,7 @@ def test_training_files_and_assignments(tmp_path):
             read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         _assignment("seed=2001-99-99")
-    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
+    task = {"class_path": "Distillation", "init_args": {"class_folder": "x", "photo_list": "y"}}
     with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 
@@ -136,10 +136,9 @@ def empty(*shape: int) -> dict:
 @pytest.mark.parametrize(
     "network",
     [
-        {"widths": [10**6, 10**6], "depths": [3, 3]},
-        {"widths": [4], "depths": [10**9]},
-        {"widths": [4], "depths": [1], "dimensions": 10**12},
-        {"widths": ["a"], "depths": [1]},
+        {"classes": 10**12},
+        {"classes": "a"},
+        {"widths": [4]},
         [1],
         None,
     ],
@@ -147,7 +146,7 @@ def empty(*shape: int) -> dict:
 def test_an_encoder_whose_card_claims_more_than_it_holds(tmp_path, network):
     header = {"__metadata__": {"card": json.dumps({"network": network})}}
     with pytest.raises(ModelError, match="holds no image encoder"):
-        Encoder.read(safetensors(tmp_path / "it.safetensors", header))
+        read_weights(safetensors(tmp_path / "it.safetensors", header), "image encoder").network(EfficientNetLite)
 
 
 def test_networks_whose_empty_tensors_claim_terabytes(tmp_path):
@@ -285,7 +284,7 @@ def test_thresholds(tmp_path):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
         with pytest.raises(ConfigurationError, match="no file of thresholds"):
-            load_thresholds(str(path))
+            load_thresholds(path)
 
 
 def test_a_image_is_of_a_known_format_whatever_its_name(tmp_path):

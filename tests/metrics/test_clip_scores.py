@@ -3,10 +3,10 @@ import tiny_models
 import torch
 from PIL import Image
 
-from semcomm import memo
+from semcomm import ImageEncoder, memo
 from semcomm.errors import ModelError
 from semcomm.images import quantise, to_bytes
-from semcomm.metrics.perceptual import CaptionCLIPScore, CLIPScore, EmbeddedScore
+from semcomm.metrics.perceptual import CaptionCLIPScore, CLIPScore, EmbeddedScore, EmbeddedViTScore
 from semcomm.models.clip import CLIP
 
 
@@ -112,21 +112,41 @@ def test_without_weights_a_clear_error(pair, monkeypatch, tmp_path, clip):
         CaptionCLIPScore(clip)(*pair)
 
 
-class TinyEncoder:
-    """Stands in for the shipped encoder: mean colours of the quadrants."""
+class TinyEncoder(ImageEncoder):
+    """An encoder of one's own: mean colours of the quadrants, which are its map too."""
 
-    hash = "tiny"
+    name, stride = "tiny", 1
 
-    def embed(self, images):
-        found = torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1) - 0.5
-        return torch.nn.functional.normalize(found, dim=1)
+    def weights(self):
+        return "none"
+
+    def embed_batch(self, images):
+        return self.features_batch(images, 2).flatten(1)
+
+    def features_batch(self, images, side):
+        return torch.stack([torch.nn.functional.adaptive_avg_pool2d(image, side) - 0.5 for image in images])
 
 
-def test_the_embedded_score_is_the_cosine_of_the_encoder(pair, monkeypatch):
-    encoder = pytest.importorskip("semcomm.models.encoder")
-    monkeypatch.setattr(encoder, "load_encoder", TinyEncoder)
-    metric = EmbeddedScore()
+def test_the_embedded_score_is_the_cosine_of_the_encoder(pair):
+    metric = EmbeddedScore(TinyEncoder())
     expected = torch.cosine_similarity(TinyEncoder().embed(pair[0]), TinyEncoder().embed(pair[1]))
     assert metric(*pair).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
     assert metric(pair[0], pair[1][..., :40]).shape == (2,)
-    assert (metric.name, metric.recipe()["weights"]) == ("Embedded cosine", "tiny")
+    assert (metric.name, metric.recipe()["weights"]) == ("Cosine (tiny)", "none")
+    assert EmbeddedScore().name == "Cosine (EfficientNet-Lite0, distilled)"
+
+
+def test_with_clip_it_is_clipscore(pair, clip):
+    ours, theirs = EmbeddedScore(str(clip)), CLIPScore(str(clip))
+    assert ours(*pair).tolist() == pytest.approx(theirs(*pair).tolist(), abs=1e-6)
+
+
+def test_greedy_matching_of_a_map_by_hand(pair):
+    metric = EmbeddedViTScore(TinyEncoder(), side=3)
+    first, second = (torch.nn.functional.adaptive_avg_pool2d(x, 3).flatten(2).mT - 0.5 for x in pair)
+    for n, score in enumerate(metric(*pair).tolist()):
+        cosines = torch.cosine_similarity(first[n][:, None], second[n][None], dim=-1)
+        recall, precision = cosines.max(1).values.mean().item(), cosines.max(0).values.mean().item()
+        assert score == pytest.approx(2 * recall * precision / (recall + precision), abs=1e-5)
+    assert metric(pair[0], pair[0]).tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert metric.name == "ViTScore (tiny)"

@@ -11,12 +11,21 @@ import torch
 from test_clip_scores import features
 from test_vitscore import by_hand
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from semcomm import MSE, MSSSIM, PSNR, SSIM, SeSS, memo
+from semcomm import MSE, MSSSIM, PSNR, SSIM, EfficientNetLite0, Recognition, SeSS, memo
 from semcomm.images import quantise
 from semcomm.metrics import Metric
-from semcomm.metrics.perceptual import LPIPS, CaptionCLIPScore, CLIPScore, EmbeddedScore, LpipsScore, ViTScore
-from semcomm.models.encoder import load_encoder
+from semcomm.metrics.perceptual import (
+    LPIPS,
+    STLPIPS,
+    CaptionCLIPScore,
+    CLIPScore,
+    EmbeddedScore,
+    EmbeddedViTScore,
+    LpipsScore,
+    ViTScore,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,10 @@ def clip_cosine(folder, reference, reconstruction):
 
 
 def encoder_cosine(_, reference, reconstruction):
-    return torch.cosine_similarity(*(load_encoder().embed(x) for x in (reference, reconstruction))).tolist()
+    network = EfficientNetLite0().network()
+    small = (interpolate(x, (224, 224), mode="bilinear", antialias=True) for x in (reference, reconstruction))
+    with torch.no_grad():
+        return torch.cosine_similarity(*(network.features(x.clamp(0, 1)).mean((2, 3)) for x in small)).tolist()
 
 
 def double_loop(folder, reference, reconstruction):
@@ -105,6 +117,9 @@ CASES = {
     "CaptionCLIPScore": Case(lambda at: CaptionCLIPScore(str(at / "clip"), str(at / "blip")), None),
     "ViTScore": Case(lambda at: ViTScore(str(at / "vit")), 1, double_loop),
     "EmbeddedScore": Case(lambda _: EmbeddedScore(), 1, encoder_cosine),
+    "EmbeddedViTScore": Case(lambda _: EmbeddedViTScore(side=96), 1),
+    "STLPIPS": Case(lambda _: STLPIPS(), 0),  # test_stlpips.py has what the authors' package gives
+    "Recognition": Case(lambda _: Recognition(score="probability"), 1),
     "SeSS": Case(lambda _: SeSS(), 1),
 }
 

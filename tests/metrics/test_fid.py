@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from semcomm import ImageEncoder
 from semcomm.errors import ConfigurationError, MetricError, ModelError
 from semcomm.metrics.sets import FID, EmbeddedFID, frechet_distance
 from semcomm.models.checking import check
@@ -129,26 +130,28 @@ def test_without_weights_a_clear_error():
             ask()
 
 
-class TinyEncoder:
-    """Stands in for the shipped encoder."""
+class TinyEncoder(ImageEncoder):
+    """An encoder of one's own: mean colours."""
 
-    hash = "tiny"
+    name = "tiny"
 
-    def embed(self, images):
-        return torch.nn.functional.normalize(images.mean((2, 3)) - 0.5, dim=1)
+    def weights(self):
+        return "none"
+
+    def embed_batch(self, images):
+        return torch.stack([image.mean((1, 2)) - 0.5 for image in images])
 
 
-def test_the_embedded_distance_of_sets_in_batches_of_any_size(monkeypatch):
-    encoder = pytest.importorskip("semcomm.models.encoder")
-    monkeypatch.setattr(encoder, "load_encoder", TinyEncoder)
+def test_the_embedded_distance_of_sets_in_batches_of_any_size():
     random = torch.Generator().manual_seed(0)
     first = [torch.rand(5, 3, 8, 12, generator=random), torch.rand(7, 3, 16, 16, generator=random)]
     second = [torch.rand(9, 3, 10, 10, generator=random)]
-    metric = EmbeddedFID(minimum=9)
+    metric = EmbeddedFID(9, TinyEncoder())
     features = [torch.cat([TinyEncoder().embed(batch) for batch in batches]) for batches in (first, second)]
     expected = by_matrix_root(*(f.double().numpy() for f in features))
     assert metric(first, second) == pytest.approx(expected, rel=1e-6)
     assert metric(first, first) == pytest.approx(0, abs=1e-9)
-    assert (metric.name, FID.name) == ("Embedded FID", "FID")
-    assert metric.recipe()["weights"] == "tiny"
+    assert (metric.name, FID.name) == ("Fréchet distance (tiny)", "FID")
+    assert metric.recipe()["weights"] == "none"
+    assert EmbeddedFID().name == "Fréchet distance (EfficientNet-Lite0, distilled)"
     assert not metric.higher_is_better

@@ -16,7 +16,7 @@ from semcomm.training.configuration import build, read
 from semcomm.training.schedule import average, learning_rate
 
 ENCODER = Path(__file__).resolve().parents[2] / "experiments" / "train" / "encoder.yaml"
-PATH = "semcomm.training.tasks.ImageClassification"
+PATH = "classifier.ImageClassification"
 
 
 def described(init_args=None, **settings) -> dict:
@@ -46,7 +46,7 @@ def test_the_shipped_files_are_valid(file):
         ({"task": {"class_path": PATH}}, r"task: .*ImageClassification needs class_folder"),
         ({"steps": 3}, "training: has no task"),
         ({"task": {"class_path": "nowhere.Task"}}, "there is no such class: 'nowhere'"),
-        ({"task": "ImageClassificatio"}, "did you mean 'ImageClassification'"),
+        ({"task": "Distillatio"}, "did you mean 'Distillation'"),
         ({"task": {"class_path": "semcomm.training.Settings"}}, "training: task: "),
         ({"task": "Separate"}, "training: task: "),
         ({"task": {"class_path": PATH, "init_arg": {}}}, r"task: no such key: 'init_arg'; did you mean 'init_args'"),
@@ -61,7 +61,7 @@ def test_numbers_that_yaml_reads_as_text():
     assert build(described(learning_rate="1e-3"))[1].learning_rate == 1e-3
     assert build(described(start_from=None, threads=2))[1] == Settings(threads=2)
     assert isinstance(
-        build({"task": {"class_path": "ImageClassification", "init_args": {"class_folder": "x"}}})[0], Task
+        build({"task": {"class_path": "Distillation", "init_args": {"class_folder": "x", "photo_list": "y"}}})[0], Task
     )
 
 

@@ -4,13 +4,14 @@ import csv
 
 import pytest
 import torch
+from classifier import ImageClassification
 
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.images import read_image
 from semcomm.training.data import ImageCollection, class_folders, listed, share_of
 from semcomm.training.log import Log
 from semcomm.training.settings import Settings
-from semcomm.training.tasks.classification import ImageClassification, pair_auc
+from semcomm.training.tasks.distillation import pair_auc
 
 
 def test_images_are_the_files(shapes):

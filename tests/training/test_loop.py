@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from classifier import EncoderNetwork, ImageClassification
 from safetensors.torch import load_file
 from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
-from semcomm.models.encoder import Encoder
+from semcomm.models.files import read_weights
 from semcomm.training import Settings, Task, loop, train
 from semcomm.training.checkpoints import last
 from semcomm.training.schedule import learning_rate
-from semcomm.training.tasks import ImageClassification
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"batch": 8, "learning_rate": 0.003, "warmup_steps": 5, "ema": 0.9, "precision": "fp32", "device": "cpu"}
@@ -99,8 +99,8 @@ def test_it_learns_and_ships_what_it_learned(arguments, tmp_path):
     assert [row["step"] for row in rows] == [40, 80]
     assert rows[-1]["accuracy"] > 0.6  # chance is a third
     assert rows[-1]["auc_unseen"] > 0.6
-    encoder = Encoder.read(path)
-    assert encoder.dimensions == 16
+    encoder = read_weights(path, "image encoder")
+    assert encoder.network(EncoderNetwork).dimensions == 16
     assert encoder.card["scores"]["accuracy"] == round(rows[-1]["accuracy"], 5)
     card = path.with_suffix(".md").read_text()
     assert "80 of 80 steps" in card
@@ -155,7 +155,7 @@ def test_threads_and_workers_do_not_change_the_batches(tmp_path):
 def test_killed_and_continued_is_bit_identical(arguments, tmp_path):
     """Kill -9 in the middle."""
     settings = {**SMALL, "steps": 40, "checkpoint_steps": 2, "threads": 1}
-    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": arguments}
+    task = {"class_path": "classifier.ImageClassification", "init_args": arguments}
     file = tmp_path / "training.json"
     file.write_text(json.dumps({**settings, "task": task}))
     out = tmp_path / "killed"

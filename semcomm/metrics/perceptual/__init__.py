@@ -1,8 +1,18 @@
-"""Metrics by pretrained networks: LPIPS, ViTScore, CLIPScore, and the embedded encoder's own."""
+"""Metrics by pretrained networks: LPIPS and ST-LPIPS, ViTScore, CLIPScore, and what any image encoder measures."""
 
 from semcomm.metrics.perceptual.clip_scores import CaptionCLIPScore, CLIPScore
-from semcomm.metrics.perceptual.embedded import EmbeddedScore
+from semcomm.metrics.perceptual.embedded import EmbeddedScore, EmbeddedViTScore
 from semcomm.metrics.perceptual.lpips import LPIPS, LpipsScore
+from semcomm.metrics.perceptual.stlpips import STLPIPS
 from semcomm.metrics.perceptual.vitscore import ViTScore
 
-__all__ = ["LPIPS", "CLIPScore", "CaptionCLIPScore", "EmbeddedScore", "LpipsScore", "ViTScore"]
+__all__ = [
+    "LPIPS",
+    "STLPIPS",
+    "CLIPScore",
+    "CaptionCLIPScore",
+    "EmbeddedScore",
+    "EmbeddedViTScore",
+    "LpipsScore",
+    "ViTScore",
+]

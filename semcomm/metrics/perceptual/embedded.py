@@ -1,45 +1,66 @@
-"""Metrics by the shipped encoder, under names of their own."""
+"""What an image encoder of one's choice measures; with the one that comes with semcomm, without any download."""
 
-import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from semcomm.metrics.perceptual.base import WeightedMetric
+from semcomm.metrics.perceptual.vitscore import greedy_matching
+from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 
 
 class EmbeddedScore(WeightedMetric):
-    """Cosine of two images' embeddings by the encoder that comes with semcomm, on [-1, 1]. It needs no download.
+    """Cosine of two images' embeddings, on [-1, 1].
 
-    It stands where CLIPScore would and is no substitute: for trying, testing, and machines without weights.
+    With a CLIP it is `CLIPScore`; with the default encoder it stands where that would and is no substitute for it.
+
+    Args:
+        encoder: an `ImageEncoder`, or the name of one.
     """
 
-    name = "Embedded cosine"
     range = (-1.0, 1.0)
     same_size = False
 
+    def __init__(self, encoder: str | ImageEncoder = DEFAULT) -> None:
+        self.encoder = image_encoder(encoder)
+        self.name = f"Cosine ({self.encoder.name})"
+
     def weights(self) -> str:
         """Return the hash of the encoder."""
-        return embedded_weights()
+        return self.encoder.weights()
 
     def prepare(self, reference: Tensor) -> Tensor:
         """Return the unit embeddings [B, d]."""
-        return embed(reference)
+        return self.encoder.embed(reference)
 
     def score(self, prepared: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the cosine of each image [B]."""
-        return (prepared.double() * embed(reconstruction).double()).sum(1).clamp(-1, 1)
+        return (prepared.double() * self.encoder.embed(reconstruction).double()).sum(1).clamp(-1, 1)
 
 
-def embed(images: Tensor) -> Tensor:
-    """Return the shipped encoder's unit embeddings [B, d], each image's computed once per process."""
-    from semcomm.models.embeddings import embed_once
-    from semcomm.models.encoder import load_encoder
+class EmbeddedViTScore(WeightedMetric):
+    """ViTScore's greedy matching (see `ViTScore`) of the positions of an encoder's feature maps, on [-1, 1].
 
-    encoder = load_encoder()
-    return embed_once(images, f"encoder {encoder.hash}", lambda batch: encoder.embed(torch.stack(list(batch))))
+    Args:
+        encoder: an `ImageEncoder` with a feature map, or the name of one.
+        side: of the square at which each image's map is made, a multiple of the encoder's stride.
+    """
 
+    range = (-1.0, 1.0)
+    same_size = False
 
-def embedded_weights() -> str:
-    """Return the hash of the shipped encoder's weights."""
-    from semcomm.models.encoder import load_encoder
+    def __init__(self, encoder: str | ImageEncoder = DEFAULT, side: int = 384) -> None:
+        self.encoder = image_encoder(encoder)
+        self.side = side
+        self.name = f"ViTScore ({self.encoder.name})"
 
-    return load_encoder().hash
+    def weights(self) -> str:
+        """Return the hash of the encoder."""
+        return self.encoder.weights()
+
+    def prepare(self, reference: Tensor) -> Tensor:
+        """Return the unit-length positions of the maps [B, n, d]."""
+        return normalize(self.encoder.features(reference, self.side).flatten(2).mT, dim=-1)
+
+    def score(self, prepared: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return the score of each image [B]."""
+        return greedy_matching(prepared, self.prepare(reconstruction))

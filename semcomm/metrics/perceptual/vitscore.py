@@ -61,8 +61,13 @@ class ViTScore(WeightedMetric):
     @torch.no_grad()
     def score(self, prepared: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the score of each image [B]."""
-        similarity = prepared @ self.prepare(reconstruction).mT  # [B, n, m]
-        recall = similarity.amax(2).double().mean(1)
-        precision = similarity.amax(1).double().mean(1)
-        total = recall + precision
-        return torch.where(total == 0, 0.0, 2 * recall * precision / total).cpu()
+        return greedy_matching(prepared, self.prepare(reconstruction))
+
+
+def greedy_matching(first: Tensor, second: Tensor) -> Tensor:
+    """Return 2RP/(R + P) of unit vectors [B, n, d] and [B, m, d]: each one's best partner on the other side, [B]."""
+    similarity = first @ second.mT
+    recall = similarity.amax(2).double().mean(1)
+    precision = similarity.amax(1).double().mean(1)
+    total = recall + precision
+    return torch.where(total == 0, 0.0, 2 * recall * precision / total).cpu()

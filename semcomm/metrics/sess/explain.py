@@ -24,8 +24,8 @@ EDGES = 12
 
 def explain(metric: SeSS, reference: Tensor, reconstruction: Tensor) -> tuple[dict, tuple[Scene, Scene], Match]:
     """Return the matching of two images [3, H, W] as plain data, with the scenes and the match it was made from."""
-    scenes = tuple(metric.backend.scene(image, metric.parameters.crop) for image in (reference, reconstruction))
-    found = metric.match(*scenes)
+    described = (metric.backend.scene(image, metric.parameters.crop) for image in (reference, reconstruction))
+    found, scenes = metric.match_views(*described)
     graphs = [scene.graph(metric.parameters) for scene in scenes]
     matched = [{pair.first for pair in found.pairs}, {pair.second for pair in found.pairs}]
     data = {

@@ -72,7 +72,7 @@ class SceneGraph:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The constants of SeSS. `paper()` and `authors()` are the two published sets.
+    """The constants of SeSS. `paper()` and `authors()` are the two published sets, `embedded()` one of ours.
 
     Attributes:
         relation_weight: of the relation's similarity beside the node's, when neighbours are compared (equation 20).
@@ -134,6 +134,11 @@ class Parameters:
         )
 
     @classmethod
+    def embedded(cls) -> Self:
+        """Table II but for the weight of the whole images, chosen for scenes by `Embedded` (see the documentation)."""
+        return cls(image_weight=0.5)
+
+    @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read parameters that `save` wrote.
 
@@ -144,8 +149,8 @@ class Parameters:
             return cls(**parse_json(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise MetricError(
-                f"{path}: cannot be read as parameters of SeSS ({error}); name the preset 'paper' or 'authors', or a "
-                "file that `semcomm sess tune` wrote"
+                f"{path}: cannot be read as parameters of SeSS ({error}); name a preset, 'paper', 'authors' or "
+                "'embedded', or a file that `semcomm sess tune` wrote"
             ) from None
 
     def save(self, path: Path) -> None:

@@ -1,7 +1,9 @@
 """From scores of relations to the edges of a scene graph; and scores by CLIP alone, for those who have no head."""
 
+import hashlib
+from abc import abstractmethod
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -9,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.component import Component
 from semcomm.errors import MetricError
+from semcomm.models.clip import CLIP
+from semcomm.models.component import UsesWeights
+from semcomm.models.loading import Precision, device_of, shared, weights_of
+from semcomm.models.relation_head import RelationHead
+from semcomm.models.segmenters import Segments
 
 KEEP = 100
 """So many (subject, object, predicate) triplets at most make the graph (the SeSS authors' code)."""
@@ -21,6 +29,129 @@ PROMPT = "a photo of something {predicate} something"
 """The sentence that CLIP compares the crop of a pair with."""
 TEMPERATURE = 100.0
 """CLIP's: what a cosine is multiplied by before the softmax. Its training ends at this value."""
+
+
+class RelationModel(Component):
+    """Finds the relations between the objects of an image. Write one of your own as a subclass.
+
+    Attributes:
+        predicates: names of what it can find.
+    """
+
+    predicates: tuple[str, ...]
+
+    @abstractmethod
+    def relate(self, image: Tensor, segments: Segments) -> "Relations":
+        """Return the relations of the objects in an image [3, H, W]."""
+
+    @abstractmethod
+    def predicate_similarity(self) -> np.ndarray:
+        """Return the similarity of each predicate to each [p, p], 1 on the diagonal."""
+
+
+class NoRelations(RelationModel):
+    """Objects alone."""
+
+    predicates = ("none",)
+
+    def relate(self, image: Tensor, segments: Segments) -> "Relations":
+        """Return every object without relations."""
+        n = len(segments.masks)
+        return Relations(np.full((n, n), -1), np.full((n, n), -1.0), np.arange(n))
+
+    def predicate_similarity(self) -> np.ndarray:
+        """Return [1, 1]."""
+        return np.ones((1, 1))
+
+
+class CLIPRelations(UsesWeights, RelationModel):
+    """Zero-shot relations: CLIP compares the crop that holds two objects with the predicates of the PSG dataset.
+
+    Args:
+        clip: short name, hub id or folder of a CLIP.
+        precision: of weights and arithmetic.
+        trust_pickle: read weights that are a pickle.
+        device: `auto`, or as PyTorch names it.
+    """
+
+    excluded_from_recipe = frozenset({"device", "clip", "head", "trust_pickle"})  # `weights` says which they are
+
+    def __init__(
+        self,
+        clip: str = "clip-vit-h-14",
+        precision: Precision = "float32",
+        trust_pickle: bool = False,
+        device: str = "auto",
+    ) -> None:
+        self.clip = CLIP(clip, precision, device, trust_pickle)
+        self.trust_pickle = trust_pickle
+        self.device = device
+        self.predicates = predicates()
+
+    def weights(self) -> str:
+        """Return the hash of CLIP."""
+        return self.clip.weights()
+
+    def relate(self, image: Tensor, segments: Segments) -> "Relations":
+        """Return the graph that the best triplets make."""
+        return relations(self.scores(image, segments))
+
+    def scores(self, image: Tensor, segments: Segments) -> Tensor:
+        """Return the probability of each predicate [predicates, n, n]."""
+        boxes = segments.boxes(*image.shape[1:])
+        return clip_scores(image, boxes, self.clip.embed_images, self.clip.embed_texts)
+
+    def predicate_similarity(self) -> np.ndarray:
+        """Return the cosine of CLIP's embeddings of the predicates [56, 56] (equation 21)."""
+        return self._predicate_similarity
+
+    @cached_property
+    def _predicate_similarity(self) -> np.ndarray:
+        texts = self.clip.embed_texts(list(self.predicates)).double().numpy()
+        return texts @ texts.T
+
+
+class HeadRelations(CLIPRelations):
+    """Relations by a trained head in the Relate-Anything layout, from the tokens of SAM's masks.
+
+    Args:
+        head: its checkpoint.
+        clip: short name, hub id or folder of the CLIP that compares predicates.
+        precision: of CLIP's weights and arithmetic.
+        trust_pickle: read weights that are a pickle (the authors' head is).
+        device: `auto`, or as PyTorch names it.
+    """
+
+    def __init__(
+        self,
+        head: str,
+        clip: str = "clip-vit-h-14",
+        precision: Precision = "float32",
+        trust_pickle: bool = False,
+        device: str = "auto",
+    ) -> None:
+        super().__init__(clip, precision, trust_pickle, device)
+        self.head = head
+
+    def weights(self) -> str:
+        """Return the hashes of CLIP and the head, as one."""
+        return hashlib.sha256(f"{super().weights()} {weights_of(self.head, self.trust_pickle)}".encode()).hexdigest()
+
+    def scores(self, image: Tensor, segments: Segments) -> Tensor:
+        """Return the score of each predicate [predicates, n, n].
+
+        Raises:
+            MetricError: when the masks have no tokens: the head reads SAM's.
+        """
+        if segments.tokens is None:
+            raise MetricError("a relation head needs the tokens of SAM's masks: take SAMMasks as segmenter")
+        return self._network().scores(segments.tokens)
+
+    def _network(self) -> RelationHead:
+        def load() -> RelationHead:
+            return RelationHead.load(self.head, trust_pickle=self.trust_pickle).to(device_of(self.device)).eval()
+
+        return shared(("relation head", self.head, self.device), load)
 
 
 @cache

@@ -1,7 +1,8 @@
 """An image as SeSS sees it: its objects, their relations, the whole; and what describes images so."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class Scene:
         saliency_sum: saliency inside each mask, `float64` [n].
         relation: as in `SceneGraph`.
         relation_score: as in `SceneGraph`.
+        features: the map in which the objects were pooled, `float16` [c, h, w]; none where they were cut out instead.
+        saliency: of each position of the map, `float32` [h, w]; none likewise.
     """
 
     embedding: np.ndarray
@@ -39,15 +42,31 @@ class Scene:
     saliency_sum: np.ndarray
     relation: np.ndarray
     relation_score: np.ndarray
+    features: np.ndarray | None = None
+    saliency: np.ndarray | None = None
 
     def graph(self, parameters: Parameters) -> SceneGraph:
         """Return the graph that is matched."""
         weights = importance(self.saliency_sum, self.relation, self.relation_score, parameters)
         return SceneGraph(self.embeddings, self.relation, self.relation_score, centres(self.masks), weights)
 
+    def with_regions_of(self, other: "Scene") -> "Scene":
+        """Return this image's scene as if its objects were where the other's are, with the other's relations.
+
+        Both are pooled in maps of one size.
+        """
+        return replace(
+            self,
+            embeddings=pooled(self.features, other.masks),
+            masks=other.masks,
+            saliency_sum=summed(self.saliency, other.masks),
+            relation=other.relation,
+            relation_score=other.relation_score,
+        )
+
     def to_bytes(self) -> bytes:
         """Return the scene as safetensors."""
-        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items()}
+        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None}
         arrays["masks"] = np.packbits(
             self.masks.reshape(len(self.masks), self.masks.shape[1] * self.masks.shape[2]), axis=1
         )
@@ -60,6 +79,25 @@ class Scene:
         height, width = arrays.pop("mask_shape").tolist()
         masks = np.unpackbits(arrays["masks"], axis=1, count=height * width).astype(bool)
         return cls(**{**arrays, "masks": masks.reshape(len(masks), height, width)})
+
+
+def pooled(features: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return the mean of a map [c, h, w] inside each mask `bool` [n, h', w'], `float64` [n, c]."""
+    weights = _at_size(masks, *features.shape[1:]).reshape(len(masks), features[0].size)
+    weights /= weights.sum(1, keepdims=True)
+    return weights @ features.reshape(len(features), features[0].size).T.astype(np.float64)
+
+
+def summed(plane: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return the sum of a plane [h, w] inside each mask `bool` [n, h', w'], `float64` [n]."""
+    return np.einsum("nhw,hw->n", _at_size(masks, *plane.shape), plane.astype(np.float64))
+
+
+def _at_size(masks: np.ndarray, height: int, width: int) -> np.ndarray:
+    if masks.shape[1:] == (height, width) or not len(masks):
+        return masks.reshape(len(masks), height, width).astype(np.float64)
+    found = torch.from_numpy(masks).double()[None]
+    return interpolate(found, (height, width), mode="bilinear", antialias=True)[0].numpy()
 
 
 def image_similarity(reference: Scene, reconstruction: Scene) -> float:
@@ -75,6 +113,18 @@ class Backend(Component, ABC):
 
     name: str
     predicates: tuple[str, ...]
+    parameters: ClassVar[Parameters] = Parameters.paper()
+    """The constants that go with it, where none are named."""
+    both: bool = False
+    """Whether the regions of each image are tried on the other as well; see `views`."""
+
+    def views(self, reference: Scene, reconstruction: Scene) -> list[tuple[Scene, Scene]]:
+        """Return the pairs of scenes of which the best match counts: as they are, and with either's regions on both."""
+        pairs = [(reference, reconstruction)]
+        if self.both and len(reference.masks) and len(reconstruction.masks):
+            pairs.append((reference, reconstruction.with_regions_of(reference)))
+            pairs.append((reference.with_regions_of(reconstruction), reconstruction))
+        return pairs
 
     def scene(self, image: Tensor, crop: str) -> Scene:
         """Return the scene of one image [3, H, W] in [0, 1], from the memo where it was described before."""

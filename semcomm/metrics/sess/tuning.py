@@ -14,7 +14,7 @@ import numpy as np
 
 from semcomm.errors import ConfigurationError
 from semcomm.images import read_image
-from semcomm.metrics.sess.graph import Parameters
+from semcomm.metrics.sess.graph import Parameters, SceneGraph
 from semcomm.metrics.sess.matching import match
 from semcomm.metrics.sess.scene import Backend, Scene, image_similarity
 from semcomm.parsing import parse_json
@@ -34,10 +34,9 @@ HELD_OUT = 0.3
 
 @dataclass(frozen=True)
 class Rated:
-    """Two scenes and how alike people found their images."""
+    """Two scenes, in one or more views of which the best match counts, and how alike people found their images."""
 
-    reference: Scene
-    candidate: Scene
+    views: tuple[tuple[Scene, Scene], ...]
     human: float
 
 
@@ -104,7 +103,10 @@ def rate(triplets: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Ra
             if triplet[name] not in scenes:
                 scenes[triplet[name]] = backend.scene(read_image(triplet[name]), crop)
     return [
-        tuple(Rated(scenes[t["reference"]], scenes[t[c]], t[f"{c}_score"]) for c in ("first", "second"))
+        tuple(
+            Rated(tuple(backend.views(scenes[t["reference"]], scenes[t[c]])), t[f"{c}_score"])
+            for c in ("first", "second")
+        )
         for t in triplets
     ]
 
@@ -112,22 +114,16 @@ def rate(triplets: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Ra
 def scores_of(pairs: Sequence[Rated], predicates: np.ndarray, parameters: Parameters) -> np.ndarray:
     """Return SeSS of each pair [m]."""
     graphs = {}
-    for pair in pairs:
-        for scene in (pair.reference, pair.candidate):
-            if id(scene) not in graphs:
-                graphs[id(scene)] = scene.graph(parameters)
-    return np.array(
-        [
-            match(
-                graphs[id(p.reference)],
-                graphs[id(p.candidate)],
-                image_similarity(p.reference, p.candidate),
-                predicates,
-                parameters,
-            ).score
-            for p in pairs
-        ]
-    )
+
+    def graph(scene: Scene) -> SceneGraph:
+        if id(scene) not in graphs:
+            graphs[id(scene)] = scene.graph(parameters)
+        return graphs[id(scene)]
+
+    def score(first: Scene, second: Scene) -> float:
+        return match(graph(first), graph(second), image_similarity(first, second), predicates, parameters).score
+
+    return np.array([max(score(*view) for view in pair.views) for pair in pairs])
 
 
 def tune(

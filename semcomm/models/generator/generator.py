@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semcomm.errors import ModelError
-from semcomm.models.encoder import load_encoder
+from semcomm.models.encoders.base import DEFAULT, image_encoder
 from semcomm.models.files import fingerprint
 from semcomm.models.generator import captions
 from semcomm.models.generator.files import AUTOENCODER, DENOISER, Loaded, read_autoencoder, read_denoiser
@@ -33,10 +33,10 @@ class Generator:
     """
 
     def __init__(self, autoencoder: Loaded, denoiser: Loaded, device: str = "cpu") -> None:
-        self.encoder = load_encoder(device)
+        self.encoder = image_encoder(DEFAULT, device)
         for what, was, now in (
             ("projection", denoiser.card["latent_space"], autoencoder.network.latent_space()),
-            ("image encoder", denoiser.card["encoder"], self.encoder.hash),
+            ("image encoder", denoiser.card["encoder"], self.encoder.weights()),
         ):
             if was != now:
                 raise ModelError(
@@ -98,7 +98,7 @@ def nearest(embeddings: Tensor, class_means: Tensor) -> Tensor:
 def weights_hash() -> str:
     """Return a hash (hex) of the weights that come with semcomm: those of the generator and of its captions."""
     parts = [fingerprint(path) for path in (AUTOENCODER, DENOISER)]
-    return hashlib.sha256("".join([*parts, load_encoder().hash]).encode()).hexdigest()
+    return hashlib.sha256("".join([*parts, image_encoder(DEFAULT).weights()]).encode()).hexdigest()
 
 
 @cache

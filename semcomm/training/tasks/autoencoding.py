@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from semcomm.errors import ModelError
-from semcomm.models.encoder import Encoder, load_encoder, squash
+from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder, squash
 from semcomm.models.generator.autoencoder import SIZE, STRIDE, AutoencoderNetwork, patches
 from semcomm.training import augment
 from semcomm.training.data import ImageCollection, class_folders, listed, share_of
-from semcomm.training.losses import luma_ssim
+from semcomm.training.losses import feature_loss, luma_ssim
 from semcomm.training.task import Task
 
 CACHE_SIZE = 192
 """Side in pixels at which images are kept for training."""
+FINEST = 2
+"""So many of the encoder's maps are compared."""
 SPARED = 4
 """The projection is fitted to one image of so many."""
 
@@ -27,7 +28,7 @@ class Autoencoding(Task):
     """The embedded generator's autoencoder: a projection of patches, and a decoder trained to give images back.
 
     The loss is the mean absolute error, plus `structure` times 1 - SSIM of the luma, plus `features` times the squared
-    distance between unit features of the embedded encoder, in the manner of LPIPS (Zhang et al. 2018).
+    distance between unit features of an image encoder, in the manner of LPIPS (Zhang et al. 2018).
 
     Args:
         class_folder: a folder with a folder of images for each class.
@@ -44,6 +45,7 @@ class Autoencoding(Task):
         structure: weight of 1 - SSIM.
         features: weight of the distance between features.
         compared: share of the images of a step whose features are compared, which costs more than all else.
+        encoder: an image encoder, or the name of one: whose features are compared.
     """
 
     excluded_from_recipe: ClassVar[frozenset[str]] = frozenset({"class_folder", "photo_list", "attribution", "licence"})
@@ -63,6 +65,7 @@ class Autoencoding(Task):
         structure: float = 0.2,
         features: float = 0.5,
         compared: float = 0.25,
+        encoder: str | ImageEncoder = DEFAULT,
     ) -> None:
         self.class_folder = class_folder
         self.photo_list = photo_list
@@ -77,6 +80,7 @@ class Autoencoding(Task):
         self.structure = structure
         self.features = features
         self.compared = compared
+        self.encoder = image_encoder(encoder)
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
         """Find, split and read the images."""
@@ -91,12 +95,11 @@ class Autoencoding(Task):
         self.validation = ImageCollection([p for p, name in named if share_of(name) < self.val_fraction], SIZE)
         self.train.read(report)
         self.validation.read(report)
-        self.encoder = load_encoder()
 
     def fingerprint(self) -> str:
         """Return a hash of the names of all images, and of the encoder's weights."""
         names = [[path.name for path in part.paths] for part in (self.train, self.validation)]
-        return hashlib.sha256(json.dumps([names, self.encoder.hash]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([names, self.encoder.weights()]).encode()).hexdigest()
 
     def build(self) -> AutoencoderNetwork:
         """Return the network, its projection fitted to patches of the training images."""
@@ -130,7 +133,7 @@ class Autoencoding(Task):
         absolute = (made - images).abs().mean()
         structure = 1 - luma_ssim(made, images).mean()
         some = slice(max(1, round(self.compared * len(images))))
-        distance = feature_distance(load_encoder(str(images.device)), made[some], images[some])
+        distance = feature_loss(made[some], images[some], self.encoder, FINEST).mean()
         loss = absolute + self.structure * structure + self.features * distance
         return {"loss": loss, "absolute": absolute, "structure": structure, "features": distance}
 
@@ -140,7 +143,6 @@ class Autoencoding(Task):
         device = next(module.parameters()).device
         scores = {"psnr": [], "ssim": [], "cosine": []}
         latents = []
-        encoder = load_encoder(str(device))
         for start in range(0, len(self.validation), 32):
             rows = range(start, min(start + 32, len(self.validation)))
             images = _resized(torch.stack([self.validation[i] for i in rows])).to(device)
@@ -148,7 +150,7 @@ class Autoencoding(Task):
             made = module.decode(latents[-1]).float().clamp(0, 1)
             scores["psnr"].append(-10 * (made - images).square().mean(dim=(1, 2, 3)).log10())
             scores["ssim"].append(luma_ssim(made, images))
-            scores["cosine"].append((encoder.embed(made) * encoder.embed(images)).sum(1))
+            scores["cosine"].append((self.encoder.embed(made) * self.encoder.embed(images)).sum(1))
         return {name: torch.cat(values).mean().item() for name, values in scores.items()} | {
             "latent_deviation": torch.cat(latents).std().item()
         }
@@ -179,7 +181,7 @@ class Autoencoding(Task):
             "network": {"width": self.width, "depth": self.depth},
             "parameters": sum(p.numel() for p in module.parameters()),
             "images": {"training": len(self.train), "validation": len(self.validation)},
-            "encoder": self.encoder.hash,
+            "encoder": self.encoder.weights(),
             "data": list(self.attribution),
             "authors": self.authors,
             "checks": {},
@@ -188,15 +190,3 @@ class Autoencoding(Task):
 
 def _resized(pixels: Tensor) -> Tensor:
     return squash(pixels.float() / 255, SIZE)
-
-
-def feature_distance(encoder: Encoder, a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean squared distance between unit features of the encoder's first two stages."""
-    first, second = encoder.network.depths[:2]
-    stages = (encoder.network.blocks[:first], encoder.network.blocks[first : first + second])
-    x, y = (encoder.network.stem(images - 0.5) for images in (a, b.detach()))
-    total = torch.zeros((), device=a.device)
-    for stage in stages:
-        x, y = stage(x), stage(y)
-        total = total + (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean()
-    return total / len(stages)

@@ -13,9 +13,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from semcomm.errors import ModelError
+from semcomm.errors import ConfigurationError, ModelError
 from semcomm.memo import Memo
-from semcomm.models.encoder import load_encoder
+from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
 from semcomm.models.generator.autoencoder import SIZE
 from semcomm.models.generator.denoiser import DenoiserNetwork, mixed, velocity
 from semcomm.models.generator.files import Loaded, read_autoencoder
@@ -53,6 +53,7 @@ class LatentDenoising(Task):
         inner_depth: residual blocks at the coarser resolution.
         condition: length of what carries noise level and class.
         unconditional: share of the training without a class, for classifier-free guidance (Ho and Salimans 2022).
+        encoder: an image encoder, or the name of one: by its embeddings images get their captions.
     """
 
     excluded_from_recipe: ClassVar[frozenset[str]] = frozenset(
@@ -76,6 +77,7 @@ class LatentDenoising(Task):
         inner_depth: int = 3,
         condition: int = 128,
         unconditional: float = 0.1,
+        encoder: str | ImageEncoder = DEFAULT,
     ) -> None:
         self.class_folder = class_folder
         self.autoencoder = autoencoder
@@ -94,9 +96,40 @@ class LatentDenoising(Task):
             "condition": condition,
         }
         self.unconditional = unconditional
+        self.encoder = image_encoder(encoder)
 
     def prepare(self, report: Callable[[str], None] | None = None) -> None:
         """Find, split, read and encode the images, and have the mean embedding of each class."""
+        known = self._find()
+        self.first_stage = read_autoencoder(*[] if self.autoencoder is None else [Path(self.autoencoder)])
+        self.latents, self.labels = {}, {}
+        for part, paths in self.paths.items():
+            collection = ImageCollection(paths, SIZE)
+            classes = torch.tensor(known[part])
+            if part == "train":
+                self._average(collection, classes)
+            rest = torch.arange(len(classes), len(paths))
+            self.labels[part] = torch.cat([classes, nearest(self._embeddings(collection, rest), self.class_means)]) + 1
+            self.latents[part] = self._latents(collection)
+            if part == "validation":
+                self.caption_accuracy = self._right(collection, classes)
+            if report:
+                report(f"{len(collection)} images encoded")
+
+    def find_classes(self, count: int) -> float:
+        """Have the mean embedding of each class alone, and return the accuracy of captions on held-back images.
+
+        Raises:
+            ConfigurationError: when there are not `count` classes.
+        """
+        known = self._find()
+        if len(self.classes) != count:
+            raise ConfigurationError(f"{self.class_folder} has {len(self.classes)} classes, not {count}")
+        self._average(ImageCollection(self.paths["train"], SIZE), torch.tensor(known["train"]))
+        return self._right(ImageCollection(self.paths["validation"], SIZE), torch.tensor(known["validation"]))
+
+    def _find(self) -> dict[str, list[int]]:
+        """Find and split the images; return the classes of those that have one, which come first."""
         found = class_folders(self.class_folder)
         self.classes = sorted({label for _, label in found})
         numbers = {label: number for number, label in enumerate(self.classes)}
@@ -113,23 +146,15 @@ class LatentDenoising(Task):
                 known[part].append(numbers[label])
         for path, _ in photographs:
             self.paths[self._part("", path)].append(path)
-        self.first_stage = read_autoencoder(*[] if self.autoencoder is None else [Path(self.autoencoder)])
-        self.encoder = load_encoder()
-        self.latents, self.labels = {}, {}
-        for part, paths in self.paths.items():
-            collection = ImageCollection(paths, SIZE)
-            classes = torch.tensor(known[part])
-            if part == "train":
-                shown = _first_of_each(classes, AVERAGED)
-                self.class_means = class_means(self._embeddings(collection, shown), classes[shown], len(self.classes))
-            rest = torch.arange(len(classes), len(paths))
-            self.labels[part] = torch.cat([classes, nearest(self._embeddings(collection, rest), self.class_means)]) + 1
-            self.latents[part] = self._latents(collection)
-            if part == "validation":
-                guessed = nearest(self._embeddings(collection, torch.arange(len(classes))), self.class_means)
-                self.caption_accuracy = (guessed == classes).float().mean().item()
-            if report:
-                report(f"{len(collection)} images encoded")
+        return known
+
+    def _average(self, collection: ImageCollection, classes: Tensor) -> None:
+        shown = _first_of_each(classes, AVERAGED)
+        self.class_means = class_means(self._embeddings(collection, shown), classes[shown], len(self.classes))
+
+    def _right(self, collection: ImageCollection, classes: Tensor) -> float:
+        guessed = nearest(self._embeddings(collection, torch.arange(len(classes))), self.class_means)
+        return (guessed == classes).float().mean().item()
 
     def _part(self, label: str, path: Path) -> str:
         return "validation" if share_of(f"{label}/{path.name}") < self.val_fraction else "train"
@@ -141,9 +166,9 @@ class LatentDenoising(Task):
 
         def compute() -> Tensor:
             parts = [self.encoder.embed(_images(collection, rows)) for rows in _runs(chosen)]
-            return torch.cat(parts) if parts else torch.zeros(0, self.encoder.dimensions)
+            return torch.cat(parts) if parts else torch.zeros(0, self.class_means.shape[1])
 
-        return self._kept({"embeddings": names, "encoder": self.encoder.hash}, compute)
+        return self._kept({"embeddings": names, "encoder": self.encoder.weights()}, compute)
 
     def _latents(self, collection: ImageCollection) -> Tensor:
         """Return the latents [2, N, 4, h, w] of all images and of their mirror images."""
@@ -169,7 +194,7 @@ class LatentDenoising(Task):
         """Return a hash of the names and classes of all images, and of the weights that read them."""
         names = {part: [path.name for path in paths] for part, paths in self.paths.items()}
         labels = {part: values.tolist() for part, values in self.labels.items()}
-        facts = [names, labels, self.first_stage.network.latent_space(), self.encoder.hash]
+        facts = [names, labels, self.first_stage.network.latent_space(), self.encoder.weights()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def build(self) -> DenoiserNetwork:
@@ -228,7 +253,7 @@ class LatentDenoising(Task):
             "title": "Denoiser of the embedded generator",
             "purpose": (
                 f"A small U-Net that takes noise from the latents of `generator_autoencoder`, told which of "
-                f"{len(words)} classes to expect, and the mean embedding of each class by the embedded image encoder, "
+                f"{len(words)} classes to expect, and the mean embedding of each class by the image encoder, "
                 "by which an image gets its caption. Small, for trying the generative transceivers without a "
                 f"download; it is no match for Stable Diffusion. Its classes: {', '.join(words)}."
             ),
@@ -238,7 +263,7 @@ class LatentDenoising(Task):
             "images": {part: len(paths) for part, paths in self.paths.items()},
             "words": words,
             "latent_space": self.first_stage.network.latent_space(),
-            "encoder": self.encoder.hash,
+            "encoder": self.encoder.weights(),
             "data": list(self.attribution),
             "authors": self.authors,
             "checks": worth(Generator(self.first_stage, self._as_shipped(module))),
@@ -251,7 +276,7 @@ class LatentDenoising(Task):
         rounded.load_state_dict(tensors)
         card = {
             "latent_space": self.first_stage.network.latent_space(),
-            "encoder": self.encoder.hash,
+            "encoder": self.encoder.weights(),
             "words": self._words(),
         }
         return Loaded(rounded.eval().requires_grad_(False), others, card, "")

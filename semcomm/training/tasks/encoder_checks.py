@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semcomm.images import ImageSet, from_bytes, to_bytes
-from semcomm.models.encoder import Encoder
+from semcomm.models.encoders.base import ImageEncoder
 
 QUALITIES = (50, 20, 10, 5, 1)
 """Of JPEG, from mild to severe."""
@@ -19,7 +19,7 @@ MIDDLE = 96
 """Side in pixels of the piece that is looked at as an object would be: enlarged, so that damage shows."""
 
 
-def stability(encoder: Encoder) -> dict[str, float]:
+def stability(encoder: ImageEncoder) -> dict[str, float]:
     """Return the mean cosine of each built-in photograph with itself changed, and with the other photographs."""
     photographs = [image for _, image in ImageSet("builtin")]
     original = torch.cat([encoder.embed(image[None]) for image in photographs])

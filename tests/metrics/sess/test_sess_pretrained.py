@@ -43,7 +43,7 @@ def fresh_memo():
 def backend(folder, **changes):
     made = Pretrained(**{"sam": str(folder / "sam"), "clip": str(folder / "clip"), "device": "cpu", **changes})
     # random models are sure of nothing: take what they find
-    made.settings = MaskSettings(
+    made.segmenter.settings = MaskSettings(
         grid=3, predicted_iou=-10.0, stability=0.0, box_overlap=1.0, mask_overlap=1.0, limit=6, max_width=96
     )
     return made

@@ -27,9 +27,9 @@ def synthetic(parameters, count=40):
     triplets = []
     for n in range(count):
         reference, *candidates = (scene(100 * n + k) for k in range(3))
-        pairs = [Rated(reference, candidate, 0.0) for candidate in candidates]
+        pairs = [Rated(((reference, candidate),), 0.0) for candidate in candidates]
         scores = scores_of(pairs, PREDICATES, parameters)
-        triplets.append(tuple(Rated(p.reference, p.candidate, float(s)) for p, s in zip(pairs, scores)))
+        triplets.append(tuple(Rated(p.views, float(s)) for p, s in zip(pairs, scores)))
     return triplets
 
 
@@ -113,7 +113,7 @@ def test_too_little_to_tune_on():
     triplets = synthetic(Parameters.paper(), 5)
     with pytest.raises(ConfigurationError, match="at least 4"):
         tune(triplets[:3], PREDICATES, Parameters.paper())
-    flat = [tuple(Rated(p.reference, p.candidate, 0.5) for p in pair) for pair in triplets]
+    flat = [tuple(Rated(p.views, 0.5) for p in pair) for pair in triplets]
     with pytest.raises(ConfigurationError, match="all the same"):
         tune(flat, PREDICATES, Parameters.paper())
 

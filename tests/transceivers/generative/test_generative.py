@@ -262,7 +262,7 @@ class TestAdaptive:
             AdaptiveGenerative(*parts)
         with pytest.raises(ConfigurationError, match="constellation in both"):
             AdaptiveGenerative(parts[0], parts[1].replaced(constellation=None), 5)
-        with pytest.raises(ConfigurationError, match="tells the transmitter nothing"):
+        with pytest.raises(ConfigurationError, match="transmitter knows nothing of this channel"):
             AdaptiveGenerative(*parts, min_snr_db=5).transmit(images, AWGN(10, csi="none"), seeds)
 
 
