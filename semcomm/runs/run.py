@@ -19,6 +19,7 @@ from semcomm.memo import key_of
 from semcomm.runs.cluster import RayCluster, run_on_ray
 from semcomm.runs.executors import run_tasks
 from semcomm.runs.folder import environment, locked
+from semcomm.runs.notebook import NotebookBar, in_notebook
 from semcomm.runs.plan import Plan
 from semcomm.runs.results import Results, collect, export, is_finished, keep_keys
 from semcomm.runs.store import DATABASE, Store, StoredImage
@@ -38,7 +39,7 @@ def run(
     experiment: Experiment | Mapping[str, Any] | str | Path,
     out: str | Path,
     workers: int = 1,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Progress], None] | None = None,
     on_note: Callable[[str], None] = lambda note: None,
     cluster: RayCluster | None = None,
 ) -> Results:
@@ -51,7 +52,7 @@ def run(
         experiment: an `Experiment`, its plain data, or a file.
         out: folder of the run.
         workers: processes of one thread each; 1 uses this process.
-        on_progress: told after each task.
+        on_progress: told after each task; none shows a line in a notebook, and nothing elsewhere.
         on_note: told what the user should know, such as an image that is left out.
         cluster: where the work is done instead of here; `workers` does not count then.
 
@@ -65,6 +66,7 @@ def run(
         experiment = load(experiment)
     if workers < 1:
         raise ConfigurationError(f"workers is {workers}; it must be at least 1")
+    on_progress = on_progress or (NotebookBar() if in_notebook() else lambda progress: None)
     folder = Path(out)
     with locked(folder):
         store = Store(folder, on_note)
@@ -91,13 +93,26 @@ def run(
             store.close()
 
 
-def open_results(out: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
-    """Return the results in the folder of a run, finished or not. The run may be under way.
+def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
+    """Return the results in the folder of a run, finished or not, or those of several runs as one table.
+
+    Runs may be under way. `semcomm.runs.joined` says when names of several runs stand for the same.
+
+    Args:
+        folders: of the runs.
+        on_note: told what the user should know.
 
     Raises:
-        RunError: when there is no run in it.
+        RunError: when there is no run in one of them.
     """
-    folder = Path(out)
+    from semcomm.runs.joined import joined
+
+    if not folders:
+        raise RunError("no folder of a run was named")
+    return joined([_opened(Path(folder), on_note) for folder in folders])
+
+
+def _opened(folder: Path, on_note: Callable[[str], None]) -> Results:
     if not (folder / DATABASE).exists():
         raise RunError(f"{folder}: there is no run in this folder")
     store = Store(folder, on_note, reading=True)
