@@ -57,28 +57,37 @@ def report(argv: Sequence[str]) -> None:
     """Draw the figures and write the report of a run, finished or not."""
     parser = _parser(report)
     parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--style", type=Path, metavar="FILE", help="look of the figures, and others in their place (YAML)"
+    )
     arguments = parser.parse_args(argv)
     from semcomm.runs.run import open_results
     from semcomm.terminal import note
 
     _find_classes()
-    _report(open_results(arguments.folder, note))
+    _report(open_results(arguments.folder, on_note=note), arguments.style)
 
 
 def compare(argv: Sequence[str]) -> None:
-    """Compare every curve of a run with those of one transceiver."""
+    """Compare every curve of one run or several with those of one transceiver, image by image."""
+    from semcomm.analysis.tables import FORMATS
+
     parser = _parser(compare)
-    parser.add_argument("folder", type=Path, help="folder of the run")
-    parser.add_argument("--to", required=True, help="name of the transceiver to compare with")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folder of a run; several make one table")
+    parser.add_argument("--to", required=True, metavar="NAME", help="transceiver to compare with")
     parser.add_argument("--x", default="snr_db", help="snr_db, or bpp or cbr for Bjøntegaard deltas")
     parser.add_argument("--metric", default="PSNR", help="column to compare")
+    parser.add_argument("--each", action="store_true", help="a row for every x that both curves have")
+    parser.add_argument("--format", choices=FORMATS, default="table")
     arguments = parser.parse_args(argv)
     from semcomm.analysis.compare import compare as compare_curves
     from semcomm.runs.run import open_results
-    from semcomm.terminal import note, show_table
+    from semcomm.terminal import note, show_comparison
 
     _find_classes()
-    show_table(compare_curves(open_results(arguments.folder, note), arguments.to, arguments.x, arguments.metric))
+    results = open_results(*arguments.folders, on_note=note)
+    found = compare_curves(results, arguments.to, arguments.x, arguments.metric, arguments.each)
+    show_comparison(found, arguments.format, arguments.x, arguments.metric)
 
 
 def reproduce(argv: Sequence[str]) -> None:
@@ -209,21 +218,26 @@ def score(argv: Sequence[str]) -> None:
 
 
 def thresholds(argv: Sequence[str]) -> None:
-    """Measure the SNR that each constellation and code rate needs, for adaptive modulation."""
+    """Measure the SNR that each constellation and code rate needs, for link adaptation."""
     parser = _parser(thresholds)
-    parser.add_argument("--out", type=Path, default=Path("thresholds.json"), help="file to write")
-    parser.add_argument("--rates", type=float, nargs="+", default=[1 / 3, 1 / 2, 2 / 3, 3 / 4, 5 / 6])
+    parser.add_argument("--out", type=Path, default=Path("thresholds.json"), help="file to write, or to go on with")
+    parser.add_argument("--rates", type=float, nargs="+", help="with every constellation (default: what semcomm ships)")
     parser.add_argument("--constellations", nargs="+", default=["bpsk", "qpsk", "16qam", "64qam", "256qam"])
-    parser.add_argument("--payload-bits", type=int, nargs="+", default=[512, 2048, 8192])
-    parser.add_argument("--errors", type=int, default=30, help="block errors to wait for at each SNR")
+    parser.add_argument("--payload-bits", type=int, nargs="+", default=[256, 1024, 3824, 3825, 8424])
+    parser.add_argument("--errors", type=int, default=20, help="block errors to wait for at each SNR")
     arguments = parser.parse_args(argv)
     from semcomm.codecs import LDPC5G
-    from semcomm.transceivers.thresholds import measure
+    from semcomm.transceivers.adaptation import TABLE_RATES
+    from semcomm.transceivers.measurement import COMMON_RATES, measure
 
     _check_output(arguments.out, (".json",))
-
-    codes = [LDPC5G(rate) for rate in arguments.rates]
-    measure(codes, arguments.constellations, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
+    names = arguments.constellations
+    if arguments.rates:
+        modes = [(LDPC5G(rate), name) for rate in arguments.rates for name in names]
+    else:
+        modes = [(LDPC5G(rate), name) for name in names for rate in TABLE_RATES[name]]
+        modes += [(LDPC5G(rate), name) for rate in COMMON_RATES for name in names]
+    measure(modes, arguments.payload_bits, arguments.errors, arguments.out, on_row=print)
 
 
 def sess(argv: Sequence[str]) -> None:
@@ -237,6 +251,8 @@ def sess(argv: Sequence[str]) -> None:
     explaining.add_argument("--json", action="store_true", help="print the match as JSON")
     tuning = parts.add_parser("tune", help="find the constants whose scores are nearest to people's")
     tuning.add_argument("triplets", type=Path, help="CSV or JSON lines: reference, first, second and their scores")
+    tuning.add_argument("--images", type=Path, metavar="DIR", help="of a file of pairs: where its images are")
+    tuning.add_argument("--limit", type=int, metavar="N", help="so many rows only, drawn at random")
     tuning.add_argument("--out", type=Path, default=Path("sess-parameters.json"), help="file of parameters to write")
     tuning.add_argument("--trials", type=int, default=100)
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
@@ -273,10 +289,12 @@ def _explain(metric: Any, arguments: argparse.Namespace) -> None:
 
 
 def _tune(metric: Any, arguments: argparse.Namespace) -> None:
-    from semcomm.metrics.sess.tuning import draw_distributions, rate, read_triplets, tune
-    from semcomm.terminal import show_pairs
+    from semcomm.metrics.sess.human import read_human
+    from semcomm.metrics.sess.tuning import draw_distributions, rate, tune
+    from semcomm.terminal import note, show_pairs
 
-    rated = rate(read_triplets(arguments.triplets), metric.backend, metric.parameters.crop)
+    rows = read_human(arguments.triplets, arguments.images, limit=arguments.limit, on_note=note)
+    rated = rate(rows, metric.backend, metric.parameters.crop)
     predicates = metric.backend.predicate_similarity()
     tuned = tune(rated, predicates, metric.parameters, arguments.trials, arguments.method, arguments.seed)
     tuned.parameters.save(arguments.out)
@@ -284,6 +302,14 @@ def _tune(metric: Any, arguments: argparse.Namespace) -> None:
     for name, values in (("before", tuned.before), ("after", tuned.after)):
         show_pairs({f"{name}: {key} on held-out triplets": value for key, value in values.items()})
     print(f"parameters: {arguments.out}\ndistributions: {arguments.out.with_suffix('.png')}")
+
+
+def ratings(argv: Sequence[str]) -> None:
+    """Ask people how alike images are, and say how metrics agree with them."""
+    from semcomm.ratings.command import main as ratings_main
+    from semcomm.terminal import note, show_table
+
+    ratings_main(argv, _parser(ratings), note, show_table)
 
 
 def models(argv: Sequence[str]) -> None:
@@ -357,7 +383,7 @@ def train(argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
-    for command in (run, report, compare, reproduce, data, transmit, score, sess, train, models, thresholds)
+    for command in (run, report, compare, reproduce, data, transmit, score, sess, ratings, train, models, thresholds)
 }
 
 
@@ -467,9 +493,15 @@ def _check_output(path: Path, suffixes: Sequence[str], *inputs: Path) -> None:
         raise ConfigurationError(f"--out {path}: cannot be written ({error.strerror or error})") from None
 
 
-def _report(results: Any) -> None:
+def _report(results: Any, style: Path | None = None) -> None:
+    from dataclasses import replace
+
     from semcomm.analysis.figures import draw
     from semcomm.analysis.report import write_report
+    from semcomm.experiment.figure import read_style
+    from semcomm.terminal import note
 
-    draw(results, results.folder / "figures")
+    look, figures = read_style(style) if style else ({}, [])
+    drawn = replace(results, experiment=replace(results.experiment, figures=figures)) if figures else results
+    draw(drawn, results.folder / "figures", look, note)
     print(f"report: {write_report(results, results.folder / 'report.html')}")

@@ -40,7 +40,7 @@ ROWS_AT_ONCE = 1000
 """How many rows are looked up in one go."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What a run found.
 
@@ -63,6 +63,16 @@ class Results:
     folder: Path
     images: dict[str, StoredImage]
     reconstructions: dict[tuple[int, str, int], str]
+
+    def __repr__(self) -> str:
+        experiment, table = self.experiment, self.table
+        planned = len(experiment.points) * len(self.images) * experiment.realisations
+        columns = [*(metric.name for metric in experiment.metrics), *experiment.axes]
+        return (
+            f"<Results of {experiment.title or self.folder.name!r} in {self.folder}: {len(table)} of {planned} rows; "
+            f"{len(experiment.transceivers)} transceivers, {len(experiment.channels)} channels, {len(self.images)} "
+            f"images; {', '.join(dict.fromkeys(columns))}>"
+        )
 
     def remarks(self) -> list[str]:
         """Return what a reader of these results should know: links that sent with more than the nominal power."""

@@ -108,15 +108,28 @@ def run(
     return results
 
 
-def open_results(out: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
-    """Return the results in the folder of a run, finished or not. The run may be under way.
+def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
+    """Return the results in the folder of a run, finished or not, or those of several runs as one table.
+
+    Runs may be under way. `semcomm.runs.joined` says when names of several runs stand for the same.
+
+    Args:
+        folders: of the runs.
+        on_note: told what the user should know.
 
     Neither weights nor the classes of transceivers and metrics are needed, nor the machine that it was run on.
 
     Raises:
-        RunError: when there is no run in it.
+        RunError: when there is no run in one of them.
     """
-    folder = Path(out)
+    from semcomm.runs.joined import joined
+
+    if not folders:
+        raise RunError("no folder of a run was named")
+    return joined([_opened(Path(folder), on_note) for folder in folders])
+
+
+def _opened(folder: Path, on_note: Callable[[str], None]) -> Results:
     if not (folder / DATABASE).exists():
         raise RunError(f"{folder}: there is no run in this folder")
     store = Store(folder, on_note, reading=True)

@@ -16,6 +16,7 @@ from semcomm.images import check_images, quantise
 from semcomm.ledger import Ledger
 from semcomm.seeds import Seed
 from semcomm.transceivers.checks import check_reception, check_signal, images_of, plain_column
+from semcomm.transceivers.knowledge import ChannelKnowledge
 
 Info = Mapping[str, Sequence[Any] | Tensor]
 """What there is to say about each image of a batch, by name: numbers, booleans and short texts become columns."""
@@ -111,7 +112,8 @@ class Transceiver(Link):
             ConfigurationError: when the halves do not fit the channel or return something else than they promise.
         """
         name = type(self).__name__
-        signal = self.send(images, channel.csi(seeds), [seed.generator("send") for seed in seeds])
+        knowledge = ChannelKnowledge.of(channel, seeds)
+        signal = self.send_knowing(images, knowledge, [seed.generator("send") for seed in seeds])
         sent = check_signal(name, signal, images)
         output = channel(sent, seeds)
         control = signal.control or [None] * len(images)
@@ -134,6 +136,13 @@ class Transceiver(Link):
             snr_db: what the channel lets the transmitter know, per image [B]; NaN for nothing.
             rng: a generator per image, for whatever is random here.
         """
+
+    def send_knowing(self, images: Tensor, knowledge: ChannelKnowledge, rng: Sequence[torch.Generator]) -> Signal:
+        """Turn `images` into symbols or bits by all that is known of their channels.
+
+        It is `send`, with one SNR per image, unless a transceiver uses the gains, or the statistics of the fading.
+        """
+        return self.send(images, knowledge.snr_db, rng)
 
     @abstractmethod
     def receive(

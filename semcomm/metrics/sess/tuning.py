@@ -98,19 +98,20 @@ def read_triplets(path: Path) -> list[dict]:
     return found
 
 
-def rate(triplets: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Rated, Rated]]:
-    """Find the scenes of every triplet's images, each image once."""
+def rate(rows: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Rated, ...]]:
+    """Find the scenes of the images of every triplet or pair, each image once; a pair has no `second`."""
     scenes: dict[str, Scene] = {}
-    for triplet in triplets:
+    for row in rows:
         for name in COLUMNS[:3]:
-            if triplet[name] not in scenes:
-                scenes[triplet[name]] = backend.scene(read_image(triplet[name]), crop)
+            if name in row and row[name] not in scenes:
+                scenes[row[name]] = backend.scene(read_image(row[name]), crop)
     return [
         tuple(
-            Rated(tuple(backend.views(scenes[t["reference"]], scenes[t[c]])), t[f"{c}_score"])
-            for c in ("first", "second")
+            Rated(tuple(backend.views(scenes[row["reference"]], scenes[row[c]])), row[f"{c}_score"])
+            for c in COLUMNS[1:3]
+            if c in row
         )
-        for t in triplets
+        for row in rows
     ]
 
 
@@ -130,7 +131,7 @@ def scores_of(pairs: Sequence[Rated], predicates: np.ndarray, parameters: Parame
 
 
 def tune(
-    triplets: Sequence[tuple[Rated, Rated]],
+    triplets: Sequence[tuple[Rated, ...]],
     predicates: np.ndarray,
     start: Parameters,
     trials: int = 100,
@@ -141,7 +142,7 @@ def tune(
     """Search for the constants whose scores are nearest to people's (least mean squared error).
 
     Args:
-        triplets: at least 4, of which `HELD_OUT` are kept apart, by position.
+        triplets: at least 4, or as many pairs, of which `HELD_OUT` are kept apart, by position.
         predicates: similarity of each predicate to each.
         start: tried first, and the source of what is not searched for.
         trials: how many, the first included.
@@ -157,7 +158,7 @@ def tune(
     except ImportError:
         raise ConfigurationError("tuning needs optuna: pip install 'semcomm[tuning]'") from None
     if len(triplets) < 4:
-        raise ConfigurationError(f"tuning takes at least 4 triplets, not {len(triplets)}")
+        raise ConfigurationError(f"tuning takes at least 4 triplets or pairs, not {len(triplets)}")
     order = np.random.default_rng(seed).permutation(len(triplets))
     cut = max(1, round(HELD_OUT * len(triplets)))
     held, seen = ([pair for i in part for pair in triplets[i]] for part in (order[:cut], order[cut:]))
