@@ -24,7 +24,7 @@ from semcomm.guard.decoders import PILLOW_ERRORS
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "GIF")
-"""What an image may be, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
+"""Formats an image may have, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
 BUILTIN = {
     "astronaut": "astronaut.png",
     "cat": "chelsea.png",
