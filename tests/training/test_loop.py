@@ -269,6 +269,25 @@ def test_an_empty_folder_and_an_unreadable_image(arguments, draw_shapes, tmp_pat
         train(ImageClassification(**{**arguments, "class_folder": str(tmp_path)}), small(steps=1), tmp_path / "out")
 
 
+def test_a_training_ends_in_time_with_everything_written(tmp_path, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(loop, "monotonic", lambda: next(clock))  # a second each time that it is looked at
+    rates = []
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: rates.append(learning_rate(*given)) or rates[-1])
+    settings = small(steps=1000, minutes=1.0, warmup_steps=1)
+    path = train(Line(), settings, tmp_path)
+    step = json.loads(last(tmp_path).read_text())["step"]
+    assert 5 < step < 60
+    card = path.with_suffix(".md").read_text()
+    assert f"{step} of 1000 steps; **the training was not finished**" in card and "| minutes | 1 |" in card
+    assert json.loads((tmp_path / "scores.jsonl").read_text())["step"] == step
+    assert len(rates) == step and rates[-1] < 0.05 * settings.learning_rate < rates[1]  # with the time, not the steps
+    again = train(Line(), settings, tmp_path)  # its time is over: it trains no further
+    assert json.loads(last(tmp_path).read_text())["step"] == step and again == path
+    with pytest.raises(ConfigurationError, match="minutes is 0"):
+        small(minutes=0)
+
+
 def test_a_device_that_is_not_there(tmp_path):
     with pytest.raises(ConfigurationError, match="device 'tpu9' cannot be used"):
         train(Line(), small(steps=1, device="tpu9"), tmp_path)

@@ -15,7 +15,7 @@ from semcomm.images import ImageSet
 from semcomm.jscc.checks import figures
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.network import LearnedNetwork, uniform_plan
-from semcomm.jscc.training_channel import received
+from semcomm.jscc.training_channel import simulate
 from semcomm.training import Task, augment, losses
 from semcomm.training.data import ImageCollection, listed, share_of
 
@@ -147,7 +147,7 @@ class JSCCTask(Task):
         """Return the weighted sum as `loss`, and its parts."""
         images, plan, snr_db = batch["images"], batch["plan"], batch["snr_db"]
         sent, gains = module.encode(images, batch["known_snr_db"], plan)
-        reconstruction = self.reconstruct(module, sent, gains, snr_db, batch["fading"], plan, generator)
+        reconstruction = simulate(module, sent, gains, snr_db, batch["fading"], plan, generator)
         parts = {}
         if self.loss.get("mse"):
             table = torch.tensor([0, *module.uses], dtype=torch.float32, device=plan.device)
@@ -159,21 +159,6 @@ class JSCCTask(Task):
         if self.loss.get("features"):
             parts["features"] = losses.feature_loss(reconstruction, images).mean()
         return {"loss": sum(self.loss[kind] * part for kind, part in parts.items()), **parts}
-
-    @staticmethod
-    def reconstruct(
-        module: LearnedNetwork,
-        sent: Sequence[Tensor],
-        gains: Tensor,
-        snr_db: Tensor,
-        fading: Tensor,
-        plan: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Return the receiver's images [B, 3, H, W] for symbols sent over a channel of `snr_db` [B]."""
-        layers = [received(symbols, snr_db, fading, module.constellation, generator) for symbols in sent]
-        snrs = torch.stack([snr for _, snr in layers]).mean(0)
-        return module.decode([estimates for estimates, _ in layers], gains, snrs, plan).float()
 
     @torch.no_grad()
     def validate(self, module: LearnedNetwork) -> dict[str, float]:
@@ -191,7 +176,7 @@ class JSCCTask(Task):
                 generator = torch.Generator(device).manual_seed(1)
                 fading = torch.zeros(len(part), dtype=torch.bool, device=device)
                 sent, gains = module.encode(part, known, its_plan)
-                found = self.reconstruct(module, sent, gains, known, fading, its_plan, generator)
+                found = simulate(module, sent, gains, known, fading, its_plan, generator)
                 error = (found.clamp(0, 1) - part) ** 2
                 values.append(-10 * torch.log10(error.mean((1, 2, 3))).cpu())
             scores[f"psnr {name} {snr_db:g} dB"] = torch.cat(values).mean().item()
