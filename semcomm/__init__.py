@@ -35,9 +35,11 @@ _PUBLIC = {
     "semcomm.analysis.report": ("write_report",),
     "semcomm.runs.results": ("Results",),
     "semcomm.runs.run": ("open_results", "run"),
+    "semcomm.analysis.compare": ("compare",),
     "semcomm.analysis.curves": ("curves",),
     "semcomm.analysis.deltas": ("bd_quality", "bd_rate", "x_at"),
     "semcomm.analysis.figures": ("draw", "plot"),
+    "semcomm.experiment.figure": ("FigureSpec", "FigureStyle"),
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),

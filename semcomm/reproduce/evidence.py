@@ -133,7 +133,7 @@ def stated(found: Estimate) -> Estimate:
     if np.isnan(found.mean):
         raise Missing("a value is not there, infinite for every image, or divided by 0")
     if found.images < FEWEST:
-        raise Missing(f"{found.images} images decide nothing; it takes {FEWEST}")
+        raise Missing(f"{found.images} image{'s' * (found.images != 1)} decide nothing; it takes {FEWEST}")
     return found
 
 

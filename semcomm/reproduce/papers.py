@@ -45,6 +45,7 @@ class Figure:
         images: how many images are shown as they arrive.
         show: where on the swept axes; none shows points spread over them.
         extra: what is made beside the sweep.
+        note: what a reader should know about the figure.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Figure:
     images: int = 0
     show: list[dict[str, Any]] = field(default_factory=list)
     extra: Extra | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,18 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_codecs import saved, smooth_images, tiny_deepjscc, tiny_lsci
 
-import semcomm
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc import checks, loading
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.loading import hash_of, load_codec, path_of, shipped, slice_bits
 from semcomm.models.files import read_weights
+from semcomm.models.generator import files as generator_files
 
 SNR = torch.tensor([10.0])
 
@@ -116,7 +115,7 @@ def test_a_damaged_file(file, damage):
 
 def test_weights_of_another_kind(file, tmp_path):
     with pytest.raises(ModelError, match=r"generator_autoencoder\.safetensors: is damaged or holds no learned codec"):
-        load_codec(Path(semcomm.__file__).parent / "models" / "weights" / "generator_autoencoder.safetensors")
+        load_codec(generator_files.WEIGHTS / "generator_autoencoder.safetensors")
     altered(file, lambda tensors, card: card["network"].update(widths=[6, 8, 10]))
     with pytest.raises(ModelError, match="its weights do not fit the network it names"):
         load_codec(file)

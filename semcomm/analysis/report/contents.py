@@ -49,6 +49,7 @@ def contents_of(results: Results) -> dict:
         "transceivers": {name: style(n).plain() for n, name in enumerate(experiment.transceivers)},
         "channels": list(experiment.channels),
         "points": _points(results, along, ys),
+        "remarks": results.remarks(),
         "experiment": yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True),
         "environment": _environment(results),
     }
