@@ -11,13 +11,13 @@ from torch import Tensor
 
 from semcomm.component import class_path
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.images import ImageSet
 from semcomm.jscc.checks import figures
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.network import LearnedNetwork, uniform_plan
 from semcomm.jscc.training_channel import simulate
 from semcomm.training import Task, augment, losses
-from semcomm.training.data import ImageCollection, listed, share_of
+from semcomm.training.data import ImageCollection, share_of
+from semcomm.training.sources import images_of
 
 MOST_VALIDATED = 48
 """Images kept for validation are used up to this number."""
@@ -33,7 +33,8 @@ class JSCCTask(Task):
     subclass may replace. Only images below `crop` are enlarged.
 
     Args:
-        folders: folders of images, or CSV files with a column `file` beside images.
+        folders: folders of images, CSV files with a column `file` beside images, folders with the batches of CIFAR-10,
+            or torch datasets as `{class_path, init_args}` (`semcomm.training.sources`).
         shares: relative frequency of crops from each folder; in proportion to their images if left out.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
@@ -49,7 +50,7 @@ class JSCCTask(Task):
 
     def __init__(
         self,
-        folders: list[str],
+        folders: list[str | dict[str, Any]],
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
@@ -96,7 +97,7 @@ class JSCCTask(Task):
         """Find, split and read the images."""
         train, held, self.authors = [], [], set()
         for folder in self.folders:
-            paths, authors = _found(folder)
+            paths, authors = images_of(folder)
             self.authors |= authors
             kept = [p for p in paths if share_of(p.name) < self.val_fraction]
             held += kept
@@ -220,14 +221,6 @@ class JSCCTask(Task):
             "authors": sorted(self.authors, key=str.casefold),
             "checks": figures(Codec(shipped)),
         }
-
-
-def _found(folder: str) -> tuple[list, set[str]]:
-    """Return the images of a folder or a list, and the authors that the list names."""
-    if folder.endswith(".csv"):
-        found, rows = listed(folder, "file")
-        return [path for path, _ in found], {row["author"] for row in rows if row.get("author")}
-    return list(ImageSet(folder).files().values()), set()
 
 
 def _middle(image: Tensor) -> Tensor:
