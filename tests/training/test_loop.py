@@ -16,7 +16,7 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
 from semcomm.models.files import read_weights
-from semcomm.training import Settings, Task, loop, train
+from semcomm.training import Settings, Task, checkpoints, loop, train
 from semcomm.training.checkpoints import last
 from semcomm.training.schedule import learning_rate
 
@@ -124,6 +124,28 @@ def test_stopped_and_continued_is_bit_identical(tmp_path):
     assert_same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "stopped"))
     whole, stopped = ((tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "stopped"))
     assert whole == stopped
+
+
+def test_a_large_checkpoint_comes_in_pieces_and_goes_on_bit_by_bit(tmp_path, monkeypatch):
+    settings = small(steps=20, checkpoint_steps=3)
+    train(Line(), settings, tmp_path / "whole")
+    monkeypatch.setattr("semcomm.training.checkpoints.PIECE_BYTES", 1000)
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=11), settings, tmp_path / "stopped")
+    files = sorted(path.name for path in (tmp_path / "stopped").glob("checkpoint-00000009*"))
+    assert files[:3] == [f"checkpoint-00000009.{name}" for name in ("json", "safetensors.000", "safetensors.001")]
+    assert max(path.stat().st_size for path in (tmp_path / "stopped").glob("*.safetensors.*")) == 1000
+    assert {path.name[:19] for path in (tmp_path / "stopped").glob("checkpoint-*")} == {
+        "checkpoint-00000006",
+        "checkpoint-00000009",
+    }
+    train(Line(), settings, tmp_path / "stopped")
+    monkeypatch.undo()
+    whole, pieces = (checkpoints.read(last(tmp_path / name))[1] for name in ("whole", "stopped"))
+    assert_same(whole, pieces)
+    (tmp_path / "stopped" / "checkpoint-00000020.safetensors.001").unlink()
+    with pytest.raises(ModelError, match="its hash is another"):
+        checkpoints.read(last(tmp_path / "stopped"))
 
 
 def test_authors_stand_in_the_card_and_not_in_the_weights_file(tmp_path):
