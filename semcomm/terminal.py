@@ -1,4 +1,4 @@
-"""What the commands show: a progress bar with an estimate, tables."""
+"""Output of the commands: a progress bar with an estimate, tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

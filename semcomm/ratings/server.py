@@ -25,7 +25,7 @@ MOST_LINKS = 200
 
 
 class Refused(Exception):  # noqa: N818
-    """What a request gets instead of what it wanted: a status, and a word on it."""
+    """A refusal of a request: a status and a sentence."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What each experiment needs, where that comes from, and whether it is there."""
+"""Needs of each experiment, their sources, and whether they are there."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

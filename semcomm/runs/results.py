@@ -37,12 +37,12 @@ NAMES = ["transceiver", "channel", "image", "realisation"]
 LAYOUT = 3
 """Of the tables; raise it when their columns change, so that what was exported before is not taken for it."""
 ROWS_AT_ONCE = 1000
-"""How many rows are looked up in one go."""
+"""Rows looked up in one query."""
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What a run found.
+    """Results of a run.
 
     Attributes:
         experiment: what was run.

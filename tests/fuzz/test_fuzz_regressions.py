@@ -28,7 +28,7 @@ from semcomm.training import checkpoints
 from semcomm.training.configuration import build, read
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
-from semcomm.transceivers.adaptation import load_thresholds
+from semcomm.transceivers.thresholds import load_thresholds
 
 LINK = (
     "transceivers: {a: {class_path: Separate, init_args: {source: JPEG2000, code: LDPC5G, constellation: qpsk,"

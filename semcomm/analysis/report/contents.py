@@ -1,4 +1,4 @@
-"""What the report says, as plain JSON data."""
+"""Contents of the report, as plain JSON data."""
 
 import json
 import math

@@ -22,7 +22,7 @@ UNMATCHED = "#6b6b6b"
 EDGES = 12
 """Relations drawn in an image, the surest first; all of them are in the data."""
 PLACES = (0.32, 0.44, 0.24, 0.56, 0.68, 0.76)
-"""Where a relation's name may stand on its arrow: at the first place that is free; without one it is left out."""
+"""Positions of a relation's name on its arrow: at the first place that is free; without one it is left out."""
 Box = tuple[float, float, float, float]
 
 
