@@ -276,9 +276,9 @@ def _image(data: bytes) -> None:
 
 
 def _override(data: bytes) -> None:
-    from semcomm.cli import _assignment
+    from semcomm.configuration import assignment
 
-    key, value = _assignment(data.decode("utf-8", "replace"))
+    key, value = assignment(data.decode("utf-8", "replace"))
     experiment.load(repository("experiments", "quickstart.yaml"), {key: value})
 
 
