@@ -250,7 +250,7 @@ def application(study: Study, address: str, hosts: Collection[str] = ()) -> Call
     ]
     app = Starlette(routes=routes, exception_handlers={Refused: refused})
     app.router.redirect_slashes = False
-    return Guard(app, hosts, pages.owner)
+    return Guard(app, hosts, pages.owner, address)
 
 
 def _form(body: bytes) -> dict[str, list[str]]:
