@@ -22,6 +22,7 @@ from semcomm.analysis.defaults import default_figures, is_logarithmic, label_of
 from semcomm.analysis.fonts import families, unreadable
 from semcomm.analysis.legends import draw_legend
 from semcomm.analysis.styles import Style, styles_of
+from semcomm.analysis.tables import latex_table
 from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
 from semcomm.experiment.experiment import Experiment
@@ -58,7 +59,8 @@ def draw(
 ) -> list[Path]:
     """Draw the experiment's figures, or the default ones: one of each for every channel that has its axis.
 
-    Figures that were drawn into the folder before and are not drawn now are removed; other files there are left alone.
+    The numbers of each stand beside it as a table for LaTeX, of all its curves and points. Figures that
+    were drawn into the folder before and are not drawn now are removed; other files there are left alone.
 
     Args:
         results: of a run.
@@ -84,6 +86,9 @@ def draw(
             drawn = figure(results, spec, style, channel, channel if len(channels) > 1 else "")
             name = _free_name(f"{' and '.join(spec.panels)} over {spec.x} {channel if len(channels) > 1 else ''}", used)
             written += _save(drawn, folder, name, styled)
+            path = folder / f"{name}.tex"
+            write_whole(path, "\n".join(latex_table(results, spec.x, y, channel) for y in spec.panels).encode())
+            written.append(path)
     _tidy(folder, written)
     return written
 

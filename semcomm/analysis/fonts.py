@@ -1,6 +1,6 @@
 """Fonts for names in any script: matplotlib's own has no Chinese, Japanese or Korean."""
 
-from functools import lru_cache
+from semcomm.caches import cached
 
 DEFAULT = "DejaVu Sans"
 
@@ -34,7 +34,7 @@ def _lacking(names: list[str], text: str) -> str:
     return left
 
 
-@lru_cache(maxsize=16)
+@cached(most=16)
 def _further(characters: str) -> str:
     """Return the family that has the most of these characters, an upright sans-serif one before others, or nothing."""
     from matplotlib import font_manager as fonts
@@ -50,7 +50,7 @@ def _further(characters: str) -> str:
     return best.name if _covered(best.fname, characters) else ""
 
 
-@lru_cache(maxsize=4096)
+@cached(most=4096)
 def _covered(path: str, characters: str) -> str:
     from matplotlib.ft2font import FT2Font
 

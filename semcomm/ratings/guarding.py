@@ -1,4 +1,4 @@
-"""What every request must satisfy before the pages see it, and what every answer carries."""
+"""Checks on every request before the pages see it, and headers of every response."""
 
 import time
 from collections import OrderedDict
@@ -30,7 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Buckets:
-    """How many requests each key may still make: `BURST` at once, `RATE` a second after that."""
+    """Rate limit per key: `BURST` requests at once, `RATE` a second after that."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

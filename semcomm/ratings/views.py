@@ -1,4 +1,4 @@
-"""What the pages of a study say and do, whatever server they are behind."""
+"""The pages of a study: their contents and their acts, whatever server they are behind."""
 
 from importlib.resources import files
 from math import isfinite
@@ -16,7 +16,7 @@ MOST_LINKS = 200
 
 
 class Refused(Exception):  # noqa: N818
-    """What a request gets instead of what it wanted: a status, and a word on it."""
+    """A refusal of a request: a status and a sentence."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What figures show beside a sweep: the matching of objects, tuning on people's scores, properties of metrics."""
+"""Extras of figures beside a sweep: the matching of objects, tuning on people's scores, properties of metrics."""
 
 import json
 from abc import abstractmethod
@@ -19,7 +19,7 @@ from semcomm.runs.results import Results
 
 @dataclass(frozen=True)
 class ExtraResult:
-    """What an extra has made.
+    """Result of an extra.
 
     Attributes:
         facts: numbers that checks look at, and `missing`, why there are none.

@@ -43,8 +43,8 @@ def test_default_figures_are_every_metric_and_the_block_error_rate_over_snr(resu
     ]
     files = draw(results, tmp_path / "figures")
     names = [f"{y}-over-snr-db" for y in ("psnr", "ssim", "bler")]
-    assert [file.name for file in files] == [f"{name}{suffix}" for name in names for suffix in (".png", ".pdf")]
-    for file in files[::2]:
+    assert [file.name for file in files] == [f"{name}{suffix}" for name in names for suffix in (".png", ".pdf", ".tex")]
+    for file in files[::3]:
         with Image.open(file) as image:
             assert image.width == 700  # 3.5 inches at 200 dpi
     pdf = files[1].read_bytes()
@@ -76,8 +76,10 @@ def test_names_cannot_leave_the_folder(tmp_path: Path) -> None:
         figures=[{"x": "channel_uses_per_pixel", "y": "PSNR"}],
     )
     files = draw(results, tmp_path / "figures")
-    assert len({file.name for file in files}) == 6
-    assert sorted(p for p in tmp_path.rglob("*.p[nd][gf]") if "run" not in p.parts) == sorted(files)
+    assert len({file.name for file in files}) == 9
+    assert sorted(
+        p for p in tmp_path.rglob("*.*") if p.suffix in (".png", ".pdf", ".tex") and "run" not in p.parts
+    ) == sorted(files)
     assert {file.parent for file in files} == {tmp_path / "figures"}
 
 
@@ -222,7 +224,7 @@ def test_a_figure_of_one_value(results: Results, tmp_path: Path) -> None:
     one = dataclasses.replace(whole, where={"snr_db": 12})
     sizes = []
     for n, spec in enumerate((whole, one)):
-        (png, _) = draw(with_table(results, [spec]), tmp_path / str(n))
+        (png, _, _) = draw(with_table(results, [spec]), tmp_path / str(n))
         sizes.append(png.read_bytes())
     assert sizes[0] != sizes[1]
     with pytest.raises(ConfigurationError, match="no point has snr_db = 13"):

@@ -68,9 +68,11 @@ def read_triplets(path: Path) -> list[dict]:
         ConfigurationError: for a missing column, a score outside 0 to 1, or no triplet at all.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".csv":
-            rows = list(csv.DictReader(text.splitlines()))
+        text = path.read_text(encoding="utf-8-sig")  # Excel puts a byte-order mark before it
+        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            header, *_ = text.splitlines() or [""]
+            between = max(",;\t", key=header.count)  # Excel writes what the machine's language has between numbers
+            rows = list(csv.DictReader(text.splitlines(), delimiter=between))
         else:
             rows = [parse_json(line) for line in text.splitlines() if line.strip()]
     except (OSError, ValueError, csv.Error) as error:
@@ -83,11 +85,12 @@ def read_triplets(path: Path) -> list[dict]:
             raise ConfigurationError(f"{where}: needs {', '.join(COLUMNS)}")
         for name in COLUMNS[3:]:
             try:
-                value = float(row[name])
+                value = float(row[name].replace(",", ".") if isinstance(row[name], str) else row[name])
             except (TypeError, ValueError, OverflowError):
                 value = float("nan")
             if not 0 <= value <= 1:
                 raise ConfigurationError(f"{where}: {name} is {row[name]!r}; a human score is from 0 to 1")
+            row[name] = value
         names = {name: str(path.parent / row[name]) for name in COLUMNS[:3]}
         found.append({**names, **{name: float(row[name]) for name in COLUMNS[3:]}})
     if not found:
