@@ -29,6 +29,16 @@ def main() -> None:
         "SeSS matching": ["sess_matching"],
         "What the embedded SeSS is worth": ["sess_worth", *(images or ["builtin"]), *limit],
         "Source codecs": ["source_codecs", *(images or ["builtin"]), *limit],
+        "Link adaptation at its own thresholds": [
+            "adaptation",
+            "thresholds",
+            *(["--images", "50"] if arguments.quick else []),
+        ],
+        "Link adaptation beside fixed modes": [
+            "adaptation",
+            "fixed",
+            *(["--realisations", "4"] if arguments.quick else []),
+        ],
         "Learned codecs": ["learned", "quality", *(images or ["builtin"]), *limit, "--realisations", "2"],
         "Speed of the learned codecs": ["learned", "speed"],
         "Damaged JPEG 2000": ["damaged_jpeg2000", *(images or ["builtin"]), *limit],

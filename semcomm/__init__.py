@@ -43,7 +43,7 @@ _PUBLIC = {
     "semcomm.transceivers": (
         *("Adaptive", "AtCapacity", "Link", "RandomBits", "Reception", "Separate", "Signal", "Transceiver"),
         *("AdaptiveGenerative", "TextAndLatent", "TextAndSketch", "TextToImage", "UnCLIP"),
-        *("LSCI", "DeepJSCC"),
+        *("LSCI", "DeepJSCC", "Learned", "SwinJSCC", "TorchJSCC", "WITT"),
         *("Hybrid", "SoftCast"),
         *("Diffusers", "Embedded", "GenerativeModel", "StableUnCLIP"),
         *("ColourFilter", "Distortion", "Reflection", "Rotation", "Scaling", "Translation"),

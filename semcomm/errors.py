@@ -31,3 +31,7 @@ class ModelError(SemcommError):
 
 class RunError(SemcommError):
     """A run's folder cannot be used or written."""
+
+
+class StudyError(SemcommError):
+    """A study of raters cannot be made, opened or changed, or what a rater sent does not fit it."""

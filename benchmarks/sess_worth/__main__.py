@@ -11,7 +11,7 @@ validation, with ellipses as objects. The interval of 95 % is over images.
 import argparse
 import csv
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,12 @@ from semcomm.training.data import share_of
 OBJECTS, FACES, PHOTOGRAPHS = 36, 24, 30
 VAL_FRACTION = 0.05
 """Of the photographs, as `Distillation` has it."""
+SHORT = (
+    *("worst of five small changes", "the same, against unrelated images", "steps in rate that raise the score"),
+    *("mean at 0.03 bpp", "mean at 1.0 bpp", "unrelated images", "edits below harmless changes", "… below noise"),
+    *("one class or two: AUC", "animals or not: AUC"),
+)
+"""What is shown of the ablations."""
 SMALL = 128
 """Side at which images of different sizes are compared by metrics that need one size."""
 
@@ -55,7 +61,7 @@ def main() -> None:
         metrics = ablations() if arguments.ablations else compared()
         if arguments.only:
             metrics = {n: m for n, m in metrics.items() if n.startswith(tuple(arguments.only))}
-        show(cases, metrics)
+        (show_short if arguments.ablations else show)(cases, metrics)
         image = cases.pairs["rate 0.5"][0][0]
         times(image, metrics)
 
@@ -150,18 +156,36 @@ def reduced(image: Tensor) -> Tensor:
 
 
 def show(cases: Cases, metrics: Mapping[str, Metric]) -> None:
+    """Print a column for each metric, with intervals."""
     print(f"\n| | goal | {' | '.join(metrics)} |\n|{'---|' * (len(metrics) + 2)}")
     found = {name: scored(cases, metric) for name, metric in metrics.items()}
     for row, (function, goal) in ROWS.items():
-        cells = []
-        for scores in found.values():
-            try:
-                low, high = interval(function, scores)
-            except KeyError:  # these images were not named
-                break
-            cells.append(f"{function(scores):.3f} ({low:.3f} to {high:.3f})")
-        if cells:
+        if all(answered(function, scores) for scores in found.values()):
+            cells = []
+            for scores in found.values():
+                value = function(scores)
+                low, high = (np.nan, np.nan) if np.isnan(value) else interval(function, scores)
+                cells.append("–" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})")
             print(f"| {row} | {goal} | {' | '.join(cells)} |", flush=True)
+
+
+def show_short(cases: Cases, metrics: Mapping[str, Metric]) -> None:
+    """Print a row for each metric, without intervals."""
+    rows = {row: function for row, (function, _) in ROWS.items() if row in SHORT}
+    print(f"\n| | {' | '.join(rows)} |\n|{'---|' * (len(rows) + 1)}")
+    for name, metric in metrics.items():
+        scores = scored(cases, metric)
+        cells = [f"{f(scores):.3f}" if answered(f, scores) else "" for f in rows.values()]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def answered(function: Callable, scores: Mapping[str, np.ndarray]) -> bool:
+    """Say whether the images that were named answer a question."""
+    try:
+        function(scores)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def times(image: Tensor, metrics: Mapping[str, Metric]) -> None:

@@ -27,8 +27,8 @@ class Cases:
     """Pairs (reference, other) of images [3, H, W] by group.
 
     Attributes:
-        pairs: by group: `change NAME` and `rate BPP`, one per image; `unrelated`; `edit`, and `harmless KIND` of the
-            same PSNR, one per edit, None where there is none; `same class`, `other class`, `same superclass`,
+        pairs: by group: `itself`, `change NAME` and `rate BPP`, one per image; `unrelated`; `edit`, and `harmless KIND`
+            of the same PSNR, one per edit, None where there is none; `same class`, `other class`, `same superclass`,
             `other superclass`.
         kinds: of the edits.
     """
@@ -39,6 +39,7 @@ class Cases:
 
 def add_changes(cases: Cases, images: Sequence[Tensor]) -> None:
     """Add the five changes of the paper's Figure 13, 30 pixels being those of an image 768 wide, and JPEG 2000."""
+    cases.pairs["itself"] = [(image, image) for image in images]
     for image in images:
         pixels = round(30 * image.shape[2] / 768)
         links = {
@@ -54,7 +55,8 @@ def add_changes(cases: Cases, images: Sequence[Tensor]) -> None:
         for bpp in RATES:
             cases.pairs.setdefault(f"rate {bpp}", []).append((image, coded(image, bpp)))
     pairs = [(a, b) for a, b in combinations(images, 2) if a.shape == b.shape]
-    cases.pairs["unrelated"] = pairs[:: max(1, len(pairs) // 200)]
+    if pairs:
+        cases.pairs["unrelated"] = pairs[:: max(1, len(pairs) // 200)]
 
 
 def coded(image: Tensor, bpp: float) -> Tensor:

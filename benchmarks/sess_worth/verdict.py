@@ -18,9 +18,9 @@ def worst_change(scores: Scores) -> float:
 
 
 def against_unrelated(scores: Scores) -> float:
-    """Return the same on a scale on which unrelated images have 0 and an image with itself 1."""
-    other = scores["unrelated"].mean()
-    return (worst_change(scores) - other) / (1 - other)
+    """Return the same on a scale on which unrelated images have 0 and an image with itself 1; NaN where that is ∞."""
+    other, itself = scores["unrelated"].mean(), scores["itself"].mean()
+    return (worst_change(scores) - other) / (itself - other) if np.isfinite(itself) else np.nan
 
 
 def rising(scores: Scores) -> float:

@@ -12,6 +12,9 @@ from semcomm.errors import RateError
 class SourceCodec(Component, ABC):
     """Image <-> bytes."""
 
+    embedded: bool = False
+    """Whether a prefix of a stream decodes to a coarser image, about as good as a stream of its length."""
+
     @abstractmethod
     def encode(self, image: Tensor, max_bytes: int) -> bytes:
         """Code `image` [3, H, W] in [0, 1] into at most `max_bytes` bytes, as near to them as the codec can.
@@ -27,6 +30,13 @@ class SourceCodec(Component, ABC):
         Raises:
             DecodeError: when no image can be made of it.
         """
+
+    def decode_sized(self, payload: bytes, height: int, width: int) -> Tensor:
+        """Decode `payload` as `decode` does, where the size of the image is known from the control information.
+
+        A codec whose payloads do not say the size needs it; others do without.
+        """
+        return self.decode(payload)
 
 
 class Decoded(NamedTuple):
@@ -62,6 +72,10 @@ class ChannelCode(Component, ABC):
     def blocks(self, payload_bits: int) -> int:
         """Return how many code blocks, each with a check of its own, `payload_bits` bits are cut into."""
         return 1
+
+    def construction(self, payload_bits: int) -> str:
+        """Return by which of the code's constructions `payload_bits` are coded; each has error rates of its own."""
+        return ""
 
     def coded_bits(self, payload_bits: int, bits_per_symbol: int) -> int:
         """Return the fewest coded bits, in whole symbols, that carry `payload_bits`.

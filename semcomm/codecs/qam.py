@@ -49,7 +49,7 @@ class QAM(Constellation):
 
     def demodulate(self, symbols: Tensor, noise_variance: Tensor | float) -> Tensor:
         """Return the LLRs log P(1)/P(0), `float32` [n·bits_per_symbol], of `complex64` symbols [n]."""
-        levels, labels = _axis(self.bits_per_symbol)
+        levels, labels = axis_of(self.bits_per_symbol)
         noise_variance = torch.as_tensor(noise_variance, dtype=torch.float32)
         if self.bits_per_symbol == 1:
             return _axis_llr(symbols.real, noise_variance, levels, labels, self.demapping).flatten()
@@ -60,7 +60,7 @@ class QAM(Constellation):
     def decide(self, symbols: Tensor) -> Tensor:
         """Return the bits, `uint8` [n·bits_per_symbol], of the point nearest to each of the symbols [n]."""
         columns = max(1, self.bits_per_symbol // 2)
-        levels, _ = _axis(self.bits_per_symbol)
+        levels, _ = axis_of(self.bits_per_symbol)
         if self.bits_per_symbol == 1:
             return (symbols.real < 0).to(torch.uint8)
         # as the labels are nested: the first bit is the sign, the next that of what is left from the middle, and so on
@@ -73,7 +73,7 @@ class QAM(Constellation):
 
 
 @lru_cache
-def _axis(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
+def axis_of(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
     """Return the levels of one axis by label, and the bits of each label."""
     bits = max(1, bits_per_symbol // 2)
     labels = torch.tensor([[(k >> (bits - 1 - i)) & 1 for i in range(bits)] for k in range(2**bits)])
@@ -89,7 +89,7 @@ def _axis(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
 
 @lru_cache
 def _points(bits_per_symbol: int) -> Tensor:
-    levels, _ = _axis(bits_per_symbol)
+    levels, _ = axis_of(bits_per_symbol)
     shifts = torch.arange(bits_per_symbol - 1, -1, -1)
     bits = ((torch.arange(2**bits_per_symbol)[:, None] >> shifts) & 1).to(torch.uint8)
     if bits_per_symbol == 1:

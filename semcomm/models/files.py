@@ -31,7 +31,7 @@ RUBBISH = (
 READ = frozenset({".safetensors", ".json", ".txt"})
 """Suffixes of the files that loading reads from a folder, apart from pickles that the user trusts."""
 
-WRAPPERS = ("model", "state_dict")
+WRAPPERS = ("model", "model_state_dict", "state_dict")
 """Keys under which training scripts keep the state dict, beside optimiser and epoch."""
 
 Shape = tuple[int, ...]

@@ -1,43 +1,61 @@
-"""Link adaptation: the best constellation, or constellation and code rate, for the SNR that the transmitter is told."""
+"""Link adaptation: the best constellation and code rate for what the transmitter knows of the channel."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from math import isfinite, isnan, log2, log10
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 
 from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.qam import QAM, Name
-from semcomm.component import Component, class_path
+from semcomm.component import Component
 from semcomm.errors import ConfigurationError
-from semcomm.parsing import parse_json
+from semcomm.transceivers.knowledge import States
+from semcomm.transceivers.thresholds import SHIPPED, load_thresholds
 
 Mode = tuple[ChannelCode, QAM]
+Quality = Callable[[float, float], float]
+"""What a receiver is expected to show, in dB of PSNR, that has the first so many of so many payload bits."""
 
-
-SHIPPED = Path(__file__).with_name("thresholds.json")
-"""The thresholds that come with semcomm, for `LDPC5G`."""
+_QPSK = (120, 193, 308, 449, 602)
+_TABLE = {
+    "bpsk": _QPSK,  # not in the table
+    "qpsk": _QPSK,
+    "16qam": (378, 434, 490, 553, 616, 658),
+    "64qam": (466, 517, 567, 616, 666, 719, 772, 822, 873),
+    "256qam": (682.5, 711, 754, 797, 841, 885, 916.5, 948),
+}
+TABLE_RATES = {name: tuple(rate / 1024 for rate in rates) for name, rates in _TABLE.items()}
+"""The code rates of each constellation in 3GPP TS 38.214, table 5.1.3.1-2; BPSK's are those of QPSK."""
 
 
 class Adaptive(Component):
-    """Chooses the mode with the most bits per symbol whose image error rate stays below a target on AWGN.
+    """Chooses constellation and code rate, the mode, for each image by what the transmitter knows of its channel.
 
-    An image is lost when one of its C code blocks is, so a block may fail with probability 1 - (1 - target)^(1/C). The
-    SNR at which it does comes from measured thresholds (`semcomm thresholds` measures them again), interpolated
-    linearly over log10 of the block error rate and log2 of the block length. Below the lowest threshold the most robust
-    mode is used.
+    **One SNR, or one for each channel use, is known** (AWGN; fading with instantaneous CSI): the mode with the most
+    bits per symbol whose image error rate stays within the target. An image is lost when one of its C code blocks is.
+    A block's error rate comes from thresholds measured on AWGN (`semcomm thresholds` measures them again), at the SNR
+    that has the mean mutual information of the block's symbols: the effective SNR of system simulators (Brueninghaus et
+    al., PIMRC 2005). Where no mode meets the target, the most robust is used.
+
+    **The statistics of the fading are known** (average CSI): the mode with the greatest PSNR expected, over courses
+    drawn from them. A target would then take hardly any rate wherever an image sees few fades, for the sake of the
+    worst of them. With a budget in bits, there is no rate to weigh against errors, and the target holds for the mean.
 
     Args:
         constellations: to choose from.
-        rates: code rates to choose from; none keeps the rate of the link's code.
+        rates: code rates, each with every constellation; none takes those of 3GPP TS 38.214, table 5.1.3.1-2, for QPSK
+            to 256QAM, and those of QPSK for BPSK: 33 modes. The set of the SeSS paper, "rate 1/2", is
+            `Adaptive(["bpsk", "qpsk", "16qam", "64qam"], rates=[0.5])`.
         target_image_error_rate: between 0 and 1.
         thresholds: a file of thresholds; none uses those that come with semcomm, for `LDPC5G`.
     """
 
+    version = 2
+
     def __init__(
         self,
-        constellations: Sequence[Name] = ("bpsk", "qpsk", "16qam", "64qam"),
+        constellations: Sequence[Name] = ("bpsk", "qpsk", "16qam", "64qam", "256qam"),
         rates: Sequence[float] | None = None,
         target_image_error_rate: float = 0.01,
         thresholds: str | None = None,
@@ -54,120 +72,88 @@ class Adaptive(Component):
         self.thresholds = Path(thresholds) if thresholds else SHIPPED
 
     def modes(self, code: ChannelCode) -> list[Mode]:
-        """Return every (code, constellation) to choose from."""
-        return list(_modes(self, code))
+        """Return every (code, constellation) to choose from; `code` gives all but the rate.
 
-    def choose(self, snr_db: float, code: ChannelCode, payload_bits: Callable[[ChannelCode, QAM], int]) -> Mode:
+        Raises:
+            ConfigurationError: for a code whose constructor takes no rate.
+        """
+        rate_of = {q.name: TABLE_RATES[q.name] if self.rates is None else self.rates for q in self.constellations}
+        codes = {rate: code.replaced(rate=rate) for rates in rate_of.values() for rate in rates}
+        return [(codes[rate], qam) for qam in self.constellations for rate in rate_of[qam.name]]
+
+    def choose(
+        self,
+        states: States,
+        code: ChannelCode,
+        payload_bits: Callable[[ChannelCode, QAM], int],
+        quality: Quality | None = None,
+    ) -> Mode:
         """Return the mode for one image.
 
         Args:
-            snr_db: what the transmitter is told.
+            states: of its channel, as far as the transmitter knows.
             code: the link's code, whose other settings every mode keeps.
-            payload_bits: how many payload bits an image has in a mode.
+            payload_bits: how many payload bits the image has in a mode; 0 where the mode can carry none.
+            quality: what the payload is worth; needed where only the statistics of the channel are known and modes
+                differ in their payload.
 
         Raises:
-            ConfigurationError: when the SNR is not known, or there are no thresholds for a mode.
+            ConfigurationError: when there are no thresholds for a mode.
         """
-        if isnan(snr_db):
-            raise ConfigurationError(
-                "adaptive needs to know the SNR, and this channel tells the transmitter nothing: set its csi to "
-                "'average', or name a constellation"
-            )
-        needed = {mode: self.required_snr_db(*mode, payload_bits(*mode)) for mode in _modes(self, code)}
-        met = [mode for mode, required in needed.items() if required <= snr_db]
-        if not met:
-            return min(needed, key=needed.get)
-        return max(met, key=lambda mode: (getattr(mode[0], "rate", 1.0) * mode[1].bits_per_symbol, -needed[mode]))
+        modes = self.modes(code)
+        lengths = [payload_bits(*mode) for mode in modes]
+        usable = [(mode, bits) for mode, bits in zip(modes, lengths) if bits] or [(mode, 1) for mode in modes]
+        if len(states) > 1 and quality is not None:
+            worth = [self._expected(states, mode, bits, quality) for mode, bits in usable]
+            return usable[int(np.argmax(worth))][0]
+        met = [
+            mode for mode, bits in usable if self.image_error_rate(states, mode, bits) <= self.target_image_error_rate
+        ]
+        if met:
+            return max(met, key=efficiency)
+        return min(usable, key=lambda one: self.required_snr_db(*one[0], one[1]))[0]
 
     def required_snr_db(self, code: ChannelCode, constellation: QAM, payload_bits: int) -> float:
         """Return the Es/N0 in dB on AWGN at which images of `payload_bits` meet the target."""
-        blocks = code.blocks(max(1, payload_bits))
+        blocks = code.blocks(payload_bits)
         block_error_rate = 1 - (1 - self.target_image_error_rate) ** (1 / blocks)
-        table = load_thresholds(self.thresholds)
-        rows = table.rows(code, constellation)
-        wanted = log2(max(1, payload_bits) / blocks)
-        required = [np.interp(wanted, [log2(r["payload_bits"]) for r in rows], column) for column in zip(*_snrs(rows))]
-        return _extrapolated(log10(block_error_rate), [log10(b) for b in table.block_error_rates], required)
+        return load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits).snr_db(block_error_rate)
+
+    def image_error_rate(self, states: States, mode: Mode, payload_bits: int) -> float:
+        """Return how often an image of `payload_bits` is expected not to arrive whole."""
+        return float(1 - (1 - self._block_error_rates(states, mode, payload_bits)).prod(axis=1).mean() - 1e-9)
+
+    def _block_error_rates(self, states: States, mode: Mode, payload_bits: int) -> np.ndarray:
+        """Return the error rate of each code block in each course of the channel, [courses, blocks]."""
+        code, constellation = mode
+        blocks, bits_per_symbol = code.blocks(payload_bits), constellation.bits_per_symbol
+        uses = payload_bits / efficiency(mode)
+        effective = states.effective_snr_db(bits_per_symbol, uses, blocks)
+        return load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits).block_error_rate(effective)
+
+    def _expected(self, states: States, mode: Mode, payload_bits: int, quality: Quality) -> float:
+        """Return the mean of the quality of what arrives before the first block that is lost."""
+        arrives = np.cumprod(1 - self._block_error_rates(states, mode, payload_bits), axis=1).mean(axis=0)
+        ends_after = -np.diff(arrives, prepend=1.0, append=0.0)  # so many blocks: 0, 1, ..., all
+        blocks = len(arrives)
+        worth = [quality(payload_bits * n / blocks, payload_bits) for n in range(blocks + 1)]
+        return float(ends_after @ np.array(worth))
 
 
-class Thresholds:
-    """Measured block error rates: the SNR at which each mode reaches some block error rates, by block length."""
-
-    def __init__(self, data: dict, where: str) -> None:
-        try:
-            self.code: str = data["code"]
-            self.block_error_rates: list[float] = data["block_error_rates"]
-            self._rows: list[dict] = data["rows"]
-            known = all(
-                isinstance(row["constellation"], str)
-                and all(isfinite(number) for number in (row["code_rate"], *row["snr_db"]))
-                and isinstance(row["payload_bits"], int)
-                and row["payload_bits"] > 0
-                and len(row["snr_db"]) == len(self.block_error_rates)
-                for row in self._rows
-            )
-            if not (known and isinstance(self.code, str) and all(0 < rate < 1 for rate in self.block_error_rates)):
-                raise ValueError
-        except (LookupError, TypeError, ValueError, OverflowError):
-            raise ConfigurationError(f"{where}: no file of thresholds; `semcomm thresholds` writes one") from None
-        self._where = where
-
-    def rows(self, code: ChannelCode, constellation: QAM) -> list[dict]:
-        """Return the rows of a mode, by ascending payload length.
-
-        Raises:
-            ConfigurationError: when the mode was not measured.
-        """
-        rate = getattr(code, "rate", None)
-        found = [
-            row
-            for row in self._rows
-            if self.code == class_path(type(code))
-            and row["constellation"] == constellation.name
-            and rate is not None
-            and abs(row["code_rate"] - rate) < 1e-3
-        ]
-        if not found:
-            rates = sorted({row["code_rate"] for row in self._rows})
-            raise ConfigurationError(
-                f"no thresholds for {constellation.name} with {code!r}: {self._where} has {self.code} at the rates "
-                f"{rates}. Measure it with `semcomm thresholds`, and name the file in Adaptive(thresholds=...)"
-            )
-        return sorted(found, key=lambda row: row["payload_bits"])
+def efficiency(mode: Mode) -> float:
+    """Return the payload bits per channel use of a mode."""
+    code, constellation = mode
+    return getattr(code, "rate", 1.0) * constellation.bits_per_symbol
 
 
-def load_thresholds(path: Path | None = None) -> Thresholds:
-    """Read a file of thresholds, again when it has changed; those that come with semcomm if none is named."""
-    path = path or SHIPPED
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
-    return _read_thresholds(path, stat.st_size, stat.st_mtime_ns)
+def known(snr_db: float) -> None:
+    """Refuse to adapt to nothing.
 
-
-@lru_cache(maxsize=16)
-def _read_thresholds(path: Path, *stamp: int) -> Thresholds:
-    try:
-        return Thresholds(parse_json(path.read_text()), str(path))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
-
-
-def _modes(adaptive: Adaptive, code: ChannelCode) -> tuple[Mode, ...]:
-    codes = [code] if adaptive.rates is None else [code.replaced(rate=rate) for rate in adaptive.rates]
-    return tuple((c, q) for c in codes for q in adaptive.constellations)
-
-
-def _snrs(rows: list[dict]) -> list[list[float]]:
-    return [row["snr_db"] for row in rows]
-
-
-def _extrapolated(x: float, xs: list[float], ys: list[float]) -> float:
-    """Interpolate linearly, and go on along the outermost pieces. `xs` descend."""
-    xs, ys = np.array(xs)[::-1], np.array(ys)[::-1]
-    if x < xs[0]:
-        return float(ys[0] + (x - xs[0]) * (ys[1] - ys[0]) / (xs[1] - xs[0]))
-    if x > xs[-1]:
-        return float(ys[-1] + (x - xs[-1]) * (ys[-1] - ys[-2]) / (xs[-1] - xs[-2]))
-    return float(np.interp(x, xs, ys))
+    Raises:
+        ConfigurationError: when the SNR is not known.
+    """
+    if isnan(snr_db):
+        raise ConfigurationError(
+            "adaptive needs to know the SNR, and this channel tells the transmitter nothing: set its csi to "
+            "'average', or name a constellation"
+        )

@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
 from semcomm.jscc.codec import Allocation, Codec, Precision, effective_snr_db, estimates_of, gain_bytes, gains_from
-from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
-from semcomm.jscc.loading import hash_of, load_codec, slice_bits
+from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
+from semcomm.jscc.deepjscc_pytorch import is_of_deep_jscc_pytorch, load_deep_jscc_pytorch
+from semcomm.jscc.loading import hash_of, load_codec, path_of, slice_bits
 from semcomm.ledger import Ledger
 from semcomm.models import UsesWeights, device_of
 from semcomm.transceivers.base import Info, Signal, Transceiver
@@ -62,7 +63,7 @@ class Learned(UsesWeights, Transceiver):
     ) -> None:
         self.checkpoint = checkpoint
         self.layers = layers
-        self.constellation = constellation and checked(constellation)
+        self.constellation = constellation
         self.assumed_snr_db = assumed_snr_db
         self.precision = precision
         self.device = device
@@ -181,7 +182,7 @@ class LSCI(Learned):
         self.checkpoint = checkpoint
         self.layers = layers
         self.channel_uses_per_pixel = channel_uses_per_pixel
-        self.constellation = checked(constellation)
+        self.constellation = constellation
         self.allocation = allocation or ("uniform" if layers else "adaptive")
         self.receiver_slices = receiver_slices
         self.model_shared_by = model_shared_by
@@ -206,10 +207,14 @@ class LSCI(Learned):
 class DeepJSCC(Learned):
     """The five-layer network of Bourtsoulatze, Kurka and Gündüz 2019 (`semcomm.jscc.deepjscc`), on analog symbols.
 
+    It takes checkpoints of Deep-JSCC-PyTorch too. The SNR that those name is 3.01 dB below Es/N0: the column
+    `snr_label_db` has it.
+
     Args:
-        checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
-            comes with semcomm for `channel_uses_per_pixel`.
+        checkpoint: a codec that comes with semcomm, a file of weights (also of Deep-JSCC-PyTorch), or a training's
+            folder; none takes the one that comes with semcomm for `channel_uses_per_pixel`.
         channel_uses_per_pixel: 0.5 (CBR 1/6) or 0.25 (CBR 1/12) with the codecs that come with semcomm.
+        trust_pickle: read a pickle of Deep-JSCC-PyTorch. Even then only tensors, numbers and containers are read.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
@@ -221,6 +226,7 @@ class DeepJSCC(Learned):
         self,
         checkpoint: str | None = None,
         channel_uses_per_pixel: float | None = None,
+        trust_pickle: bool = False,
         precision: Precision = "fp32",
         device: str = "auto",
     ) -> None:
@@ -231,6 +237,7 @@ class DeepJSCC(Learned):
             )
         self.checkpoint = checkpoint
         self.channel_uses_per_pixel = channel_uses_per_pixel
+        self.trust_pickle = trust_pickle
         self.precision = precision
         self.device = device
 
@@ -238,6 +245,21 @@ class DeepJSCC(Learned):
     def file(self) -> str:
         """The checkpoint, by name or path."""
         return self.checkpoint or SHIPPED[self.channel_uses_per_pixel]
+
+    def codec(self, held: int | None = None) -> Codec:
+        """Return the codec, of Deep-JSCC-PyTorch where the checkpoint is theirs."""
+        path = path_of(self.file)
+        if is_of_deep_jscc_pytorch(path):
+            return load_deep_jscc_pytorch(path, self.trust_pickle, str(device_of(self.device)), self.precision)
+        return super().codec(held)
+
+    def receive(
+        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Info]:
+        """Turn equalised symbols into images [B, 3, H, W]."""
+        images, info = super().receive(output, control, rng)
+        offset = self.codec().card.get("snr_offset_db")
+        return images, {**info, "snr_label_db": effective_snr_db(output) - offset} if offset else info
 
     def plan(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the one layer everywhere."""

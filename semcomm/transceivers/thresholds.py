@@ -1,98 +1,129 @@
-"""Measuring block error rates on AWGN: the thresholds that `Adaptive` goes by."""
+"""Measured block error rates: the SNR that each mode needs, by block length, as `semcomm thresholds` finds it."""
 
-import json
-from collections.abc import Callable, Sequence
-from math import ceil, log10
+from math import isfinite, log10, sqrt
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from semcomm.channels import AWGN
+from semcomm.caches import cached
 from semcomm.codecs.base import ChannelCode
 from semcomm.codecs.qam import QAM
-from semcomm.component import class_path
-from semcomm.files import write_whole
-from semcomm.seeds import Seed
-from semcomm.transceivers.random_bits import RandomBits
+from semcomm.errors import ConfigurationError
+from semcomm.parsing import parse_json
+from semcomm.recipes import class_path
 
-BLOCK_ERROR_RATES = (0.1, 0.01, 0.001)
-STEP_DB = 0.1
-LEAP = 5
-"""Steps to go at once as long as every block fails."""
-_IMAGE = torch.zeros(1, 3, 1, 1)
+SHIPPED = Path(__file__).with_name("thresholds.json")
+"""The thresholds that come with semcomm, for `LDPC5G`."""
 
 
-def measure(
-    codes: Sequence[ChannelCode],
-    constellations: Sequence[str],
-    payload_bits: Sequence[int],
-    errors: int,
-    out: Path,
-    on_row: Callable[[str], None] = lambda row: None,
-) -> None:
-    """Measure the Es/N0 at which each mode reaches `BLOCK_ERROR_RATES`, and write the file that `Adaptive` reads.
-
-    The file is written after each mode, and modes that it already has are left alone, so a stopped measurement goes on.
+class Waterfall:
+    """The block error rate of one mode at one block length, over the SNR: straight lines in log10 of the rate.
 
     Args:
-        codes: of one class, with their rates.
-        constellations: names.
-        payload_bits: lengths of one-block messages.
-        errors: block errors to wait for at each SNR, at most 100 times as many blocks per expected error.
-        out: the file.
-        on_row: told of each finished mode.
+        snr_db: rising, in dB.
+        block_error_rates: at each of them, falling.
     """
-    data = {"code": class_path(type(codes[0])), "block_error_rates": list(BLOCK_ERROR_RATES), "rows": []}
-    if out.exists():
-        data = json.loads(out.read_text())
-    known = {(row["constellation"], row["code_rate"], row["payload_bits"]) for row in data["rows"]}
-    for code in codes:
-        for name in constellations:
-            for length in payload_bits:
-                if (name, code.rate, length) in known:
-                    continue
-                snr_db = [round(snr, 3) for snr in _snrs(code, QAM(name), length, errors)]
-                row = {"constellation": name, "code_rate": code.rate, "payload_bits": length, "snr_db": snr_db}
-                data["rows"].append(row)
-                write_whole(out, json.dumps(data, indent=1).encode())
-                on_row(json.dumps(row))
+
+    def __init__(self, snr_db: np.ndarray, block_error_rates: list[float]) -> None:
+        self._snr_db = np.asarray(snr_db, dtype=float)
+        self._log_rate = np.log10(block_error_rates)
+
+    def snr_db(self, block_error_rate: float) -> float:
+        """Return the Es/N0 in dB that a block error rate takes; the outermost lines go on."""
+        return float(_extrapolated(log10(block_error_rate), self._log_rate[::-1], self._snr_db[::-1]))
+
+    def block_error_rate(self, snr_db: np.ndarray | float) -> np.ndarray:
+        """Return the block error rate at each SNR in dB, at most 1."""
+        return 10 ** np.minimum(_extrapolated(snr_db, self._snr_db, self._log_rate), 0.0)
 
 
-def _snrs(code: ChannelCode, constellation: QAM, payload_bits: int, errors: int) -> list[float]:
-    """Go up in small steps from the last SNR where all blocks fail; interpolate log10 of the block error rate."""
+class Thresholds:
+    """What was measured of one code: for each mode and block length, the SNR at some block error rates."""
 
-    def rate_at(step: int) -> float:
-        return _block_error_rate(code, constellation, payload_bits, step * STEP_DB, errors)
+    def __init__(self, data: dict, where: str) -> None:
+        try:
+            self.code: str = data["code"]
+            self.block_error_rates: list[float] = data["block_error_rates"]
+            self._rows: list[dict] = data["rows"]
+            known = all(
+                isinstance(row["constellation"], str)
+                and isinstance(row["construction"], str)
+                and all(isfinite(number) and abs(number) < 1000 for number in (row["code_rate"], *row["snr_db"]))
+                and isinstance(row["payload_bits"], int)
+                and 0 < row["payload_bits"] < 2**31
+                and len(row["snr_db"]) == len(self.block_error_rates)
+                and all(low < high for low, high in zip(row["snr_db"], row["snr_db"][1:]))
+                for row in self._rows
+            )
+            keys = [(row["constellation"], row["code_rate"], row["payload_bits"]) for row in self._rows]
+            falling = all(1 > high > low > 0 for high, low in zip(self.block_error_rates, self.block_error_rates[1:]))
+            once = len(keys) == len(set(keys))
+            if not (known and once and isinstance(self.code, str) and falling and len(self.block_error_rates) > 1):
+                raise ValueError
+        except (LookupError, TypeError, ValueError, OverflowError):
+            raise ConfigurationError(f"{where}: no file of thresholds; `semcomm thresholds` writes one") from None
+        self._where = where
 
-    step = ceil((_shannon_db(getattr(code, "rate", 1.0) * constellation.bits_per_symbol) - 1) / STEP_DB)
-    while rate_at(step + LEAP) == 1:
-        step += LEAP
-    curve = [(step * STEP_DB, 1.0)]
-    while curve[-1][1] > BLOCK_ERROR_RATES[-1]:
-        step += 1
-        curve.append((step * STEP_DB, rate_at(step)))
-    found = []
-    for rate in BLOCK_ERROR_RATES:
-        at = next(n for n, point in enumerate(curve) if point[1] <= rate)
-        (x0, y0), (x1, y1) = curve[at - 1], curve[at]
-        y0, y1 = log10(y0), log10(max(y1, 1e-6))
-        found.append(float(x0 + (x1 - x0) * (log10(rate) - y0) / (y1 - y0)))
-    return found
+    def rows(self, code: ChannelCode, constellation: QAM) -> list[dict]:
+        """Return the rows of a mode, by ascending payload length.
+
+        Raises:
+            ConfigurationError: when the mode was not measured.
+        """
+        rate = getattr(code, "rate", None)
+        measured = rate is not None and self.code == class_path(type(code))
+        found = [
+            row
+            for row in (self._rows if measured else [])
+            if row["constellation"] == constellation.name and abs(row["code_rate"] - rate) < 5e-4
+        ]
+        if not found:
+            rates = sorted({round(row["code_rate"], 4) for row in self._rows})
+            raise ConfigurationError(
+                f"no thresholds for {constellation.name} with {code!r}: {self._where} has {self.code} at the rates "
+                f"{rates}. Measure it with `semcomm thresholds`, and name the file in Adaptive(thresholds=...)"
+            )
+        return sorted(found, key=lambda row: row["payload_bits"])
+
+    def waterfall(self, code: ChannelCode, constellation: QAM, payload_bits: int) -> Waterfall:
+        """Return the waterfall of the blocks that images of `payload_bits` are cut into.
+
+        Between block lengths n that were measured with the same construction of the code, thresholds lie on straight
+        lines over 1/sqrt(n), as the normal approximation at finite length has them; the outermost lines go on.
+        """
+        rows = self.rows(code, constellation)
+        construction = code.construction(payload_bits)
+        alike = [row for row in rows if row["construction"] == construction] or rows
+        length = payload_bits / code.blocks(payload_bits)
+        at = [1 / sqrt(row["payload_bits"]) for row in alike][::-1]
+        columns = zip(*[row["snr_db"] for row in alike][::-1])
+        snr_db = [_extrapolated(1 / sqrt(length), np.array(at), np.array(column)) for column in columns]
+        return Waterfall(np.array(snr_db, dtype=float), self.block_error_rates)
 
 
-def _shannon_db(bits_per_use: float) -> float:
-    return 10 * log10(2**bits_per_use - 1)
+def load_thresholds(path: Path | None = None) -> Thresholds:
+    """Read a file of thresholds, again when it has changed; those that come with semcomm if none is named."""
+    path = path or SHIPPED
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
+    return _read_thresholds(path, stat.st_size, stat.st_mtime_ns)
 
 
-def _block_error_rate(code: ChannelCode, constellation: QAM, payload_bits: int, snr_db: float, errors: int) -> float:
-    """Return block errors over blocks, after `errors` of them or the blocks that 1e-3 would need for as many."""
-    link = RandomBits(code, constellation, payload_bits, messages=64)
-    channel = AWGN(snr_db)
-    wrong = blocks = realisation = 0
-    while wrong < errors and blocks < errors / BLOCK_ERROR_RATES[-1]:
-        seed = Seed(f"thresholds/{constellation.name}/{code.recipe()}/{payload_bits}/{snr_db:.3f}/{realisation}")
-        info = link.transmit(_IMAGE, channel, [seed]).info
-        wrong += info["block_errors"][0]
-        blocks += info["blocks"][0]
-        realisation += 1
-    return wrong / blocks
+@cached(most=16)
+def _read_thresholds(path: Path, *stamp: int) -> Thresholds:
+    try:
+        return Thresholds(parse_json(path.read_text()), str(path))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as thresholds ({error})") from None
+
+
+def _extrapolated(x: np.ndarray | float, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    """Interpolate linearly over rising `xs`, and go on along the outermost pieces; a single point holds everywhere."""
+    if len(xs) == 1:
+        return np.full_like(np.asarray(x, dtype=float), ys[0])
+    x = np.asarray(x, dtype=float)
+    low = ys[0] + (x - xs[0]) * (ys[1] - ys[0]) / (xs[1] - xs[0])
+    high = ys[-1] + (x - xs[-1]) * (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
+    return np.where(x < xs[0], low, np.where(x > xs[-1], high, np.interp(x, xs, ys)))

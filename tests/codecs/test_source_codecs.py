@@ -17,7 +17,7 @@ from semcomm.codecs.source.budget import largest_within
 from semcomm.codecs.source.still import quantisation_tables
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, RateError
 from semcomm.guard.decoders import jpegxl_size
-from semcomm.images import MAX_PIXELS, ImageSet, quantise
+from semcomm.images import MAX_PIXELS, ImageSet, quantise, to_bytes
 
 CODECS = [
     JPEG2000(),
@@ -288,3 +288,37 @@ def test_search_finds_the_best_of_growing_sizes(sizes, max_bytes):
     if fitting:
         assert len(stream) == fitting[-1] or len(stream) >= 0.99 * max_bytes
     assert len(calls) == len(set(calls))
+
+
+@pytest.mark.parametrize("codec", [JPEG2000, HEIF, AVIF])
+def test_a_shared_header_saves_its_bytes_and_nothing_else(codec, photograph):
+    """The receiver makes the header from size and settings: the same image, from fewer bytes."""
+    image = photograph[:, :110, :112]
+    own, shared = codec(), codec(header="shared")
+    sent = shared.encode(image, 3000)
+    assert len(sent) <= 3000
+    # the same stream with its header: 110 to 116 bytes and an end marker of JPEG 2000, some 370 of HEIF, 270 of AVIF
+    whole = own.encode(image, len(sent) + 117) if codec is JPEG2000 else own._encode_at(to_bytes(image), sent[0])
+    assert 110 < len(whole) - len(sent) < 400
+    assert torch.equal(shared.decode_sized(sent, *image.shape[1:]), own.decode(whole))
+    assert torch.equal(own.decode_sized(whole, *image.shape[1:]), own.decode(whole))
+    with pytest.raises(ConfigurationError, match="decode_sized"):
+        shared.decode(sent)
+    for damaged in (b"", bytes([255]) + sent[1:]):
+        with pytest.raises(DecodeError):
+            shared.decode_sized(damaged, *image.shape[1:])
+    with pytest.raises(ConfigurationError, match="'own' or 'shared'"):
+        codec(header="none")
+
+
+def test_jpeg2000_with_a_shared_header_goes_lower_and_can_be_cut(photograph):
+    codec = JPEG2000(header="shared")
+    assert len(codec.encode(photograph, 40)) <= 40
+    stream = codec.encode(photograph, 6000)
+    errors = [
+        ((codec.decode_sized(stream[:end], *photograph.shape[1:]) - photograph) ** 2).mean()
+        for end in (500, 2000, 6000)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    with pytest.raises(RateError, match="needs at least"):
+        codec.encode(photograph, 10)

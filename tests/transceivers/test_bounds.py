@@ -42,10 +42,30 @@ def test_no_link_beats_its_bound(photograph):
 def test_bound_follows_the_gain_of_the_image(photograph):
     images = torch.stack([photograph, photograph.flip(2)])
     seeds = seeds_of(images)
-    channel = Rayleigh(10)
+    channel = Rayleigh(10, csi="instantaneous")
     ledger = AtCapacity(JPEG2000(), 0.25).transmit(images, channel, seeds).ledger
     shares = ledger.bpp / (0.25 * channel.capacity(seeds))
     assert ((shares > 0.95) & (shares <= 1)).all()
+
+
+def test_bound_knows_no_more_than_the_transmitter(photograph):
+    """With average CSI one rate serves every image, and those whose capacity is below it are lost."""
+    images = photograph[None].expand(12, -1, -1, -1)
+    seeds = [Seed(f"fade {n}") for n in range(12)]
+    channel = Rayleigh(10)
+    bound = AtCapacity(JPEG2000(), 0.25)
+    reception = bound.transmit(images, channel, seeds)
+    assert len(set(reception.ledger.source_bits.tolist())) == 1
+    rate = reception.ledger.bpp[0].item() / 0.25
+    assert reception.info["outage"] == [capacity < rate for capacity in channel.capacity(seeds).tolist()]
+    assert 1 < sum(reception.info["outage"]) + 2 < 8
+    fast = bound.transmit(images[:1], Rayleigh(10, coherence="symbol"), seeds[:1])
+    assert not fast.info["outage"][0]
+    assert 0.95 < fast.ledger.bpp.item() / (0.25 * 2.9) < 1.01  # the ergodic capacity
+    wrong = bound.transmit(images[:1], AWGN(8, csi_error_db=3), seeds[:1])
+    assert wrong.info["outage"] == [True]
+    known = bound.transmit(images[:1], AWGN(8, csi="none"), seeds[:1])
+    assert known.info["outage"] == [False]
 
 
 def test_bound_below_the_floor_and_without_noise(noise_images):

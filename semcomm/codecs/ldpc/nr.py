@@ -17,7 +17,7 @@ from semcomm.codecs.ldpc.rate_matching import CircularBuffer
 from semcomm.codecs.ldpc.segmentation import Segmentation, block_lengths, segment
 from semcomm.errors import ConfigurationError, RateError
 
-LOWEST_RATE, HIGHEST_RATE = 1 / 5, 0.92
+LOWEST_RATE, HIGHEST_RATE = 0.1, 0.93
 
 
 class LDPC5G(ChannelCode):
@@ -25,13 +25,13 @@ class LDPC5G(ChannelCode):
 
     What is done, by section of 3GPP TS 38.212: CRC of the transport block, CRC24A above 3824 bits and CRC16 below
     (7.2.1); choice of base graph (7.2.2); code blocks with CRC24B (5.2.2); LDPC coding (5.3.2); rate matching with
-    redundancy version 0 and an unlimited buffer, bit interleaving (5.4.2); concatenation (5.5). Left out: scrambling,
-    and the quantisation of transport block sizes (38.214, 5.1.3.2). Any payload length will do: at most C - 1 zero
-    bits are added so that it divides evenly into C code blocks.
+    redundancy version 0 and an unlimited buffer, bit interleaving (5.4.2); concatenation (5.5). Left out:
+    scrambling, which is `Separate`'s, and the quantisation of transport block sizes (38.214, 5.1.3.2). Any payload
+    length will do: at most C - 1 zero bits are added so that it divides evenly into C code blocks.
 
     Args:
-        rate: payload bits / coded bits as sent, 1/5 to 0.92. The CRCs come out of the redundancy, so a code block is
-            coded at a slightly higher rate.
+        rate: payload bits / coded bits as sent, 0.1 to 0.93; below 1/5 (base graph 2) or 1/3 (1) bits are repeated. The
+            CRCs come out of the redundancy, so a code block is coded at a slightly higher rate.
         decoder: `layered`, ours: offset min-sum, stops when all checks hold, multi-threaded as `torch.get_num_threads`
             allows. `sionna`, a reference some hundred times slower: flooding belief propagation (boxplus), always all
             iterations; it uses no coded bits beyond three times (base graph 1) the block.
@@ -48,7 +48,7 @@ class LDPC5G(ChannelCode):
         max_iterations: int | None = None,
     ):
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-            raise ConfigurationError(f"LDPC5G: the rate is {rate}, but must be from 1/5 to {HIGHEST_RATE}.")
+            raise ConfigurationError(f"LDPC5G: the rate is {rate}, but must be from {LOWEST_RATE} to {HIGHEST_RATE}.")
         if decoder not in ("layered", "sionna"):
             raise ConfigurationError(f"LDPC5G: there is no decoder {decoder!r}; take 'layered' or 'sionna'.")
         if max_iterations is None:
@@ -73,7 +73,14 @@ class LDPC5G(ChannelCode):
 
     def blocks(self, payload_bits: int) -> int:
         """Return how many code blocks `payload_bits` are cut into when as many bits are sent as the rate asks for."""
-        return segment(payload_bits, math.ceil(payload_bits / self.rate)).blocks
+        return self._segmentation(payload_bits).blocks
+
+    def construction(self, payload_bits: int) -> str:
+        """Return which base graph `payload_bits` are coded by when as many bits are sent as the rate asks for."""
+        return f"base graph {self._segmentation(payload_bits).base_graph}"
+
+    def _segmentation(self, payload_bits: int) -> Segmentation:
+        return segment(payload_bits, math.ceil(payload_bits / self.rate - 1e-9))
 
     def encode(self, bits: Tensor, coded_bits: int, bits_per_symbol: int) -> Tensor:
         """Encode `bits`, `uint8` [n], into `uint8` [coded_bits].

@@ -4,6 +4,7 @@ import io
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from semcomm import guard, memo
 from semcomm.codecs.base import SourceCodec
-from semcomm.errors import ImageError, RateError
+from semcomm.errors import ConfigurationError, ImageError, RateError
 from semcomm.images import MAX_PIXELS, content_hash, from_bytes, to_bytes
+
+Header = Literal["own", "shared"]
 
 CLOSE = 0.996
 """A stream that fills this much of its budget is not improved on."""
@@ -117,6 +120,20 @@ def _guess(sizes: dict[int, int], low: int, high: int, levels: int, max_bytes: i
         slope = math.log(sizes[high] / sizes[low]) / (high - low)
     step = math.log(max_bytes / sizes[near]) / slope
     return min(max(near + math.floor(step), low + 1), high - 1)
+
+
+def checked_header(codec: str, value: str) -> str:
+    """Return `value`, if a stream may have such a header."""
+    if value not in ("own", "shared"):
+        raise ConfigurationError(f"{codec}.header is {value!r}; it must be 'own' or 'shared'")
+    return value
+
+
+def needs_size(codec: str) -> ConfigurationError:
+    """Return the error for a payload that does not say how large its image is."""
+    return ConfigurationError(
+        f"{codec}(header='shared') does not send the size: call decode_sized(payload, height, width)"
+    )
 
 
 def decode_guarded(decoder: Callable[..., np.ndarray], payload: bytes, *arguments: str) -> Tensor:

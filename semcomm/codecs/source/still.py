@@ -1,13 +1,23 @@
 """Codecs whose knob is a quality: JPEG, WebP, AVIF, HEIF and JPEG XL."""
 
 import io
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
 from PIL import features
 from torch import Tensor
 
-from semcomm.codecs.source.budget import QualityCodec, decode_guarded, encode_with_pillow
+from semcomm import memo
+from semcomm.codecs.source.budget import (
+    Header,
+    QualityCodec,
+    checked_header,
+    decode_guarded,
+    encode_with_pillow,
+    needs_size,
+)
+from semcomm.codecs.source.shared_header import with_header, without_header
 from semcomm.errors import ConfigurationError, DecodeError
 from semcomm.guard import decoders
 
@@ -40,6 +50,7 @@ class JPEG(QualityCodec):
     def __init__(self, subsampling: Chroma = "4:2:0", progressive: bool = True) -> None:
         self.subsampling = _checked("JPEG", "subsampling", subsampling)
         self.progressive = progressive
+        self.embedded = progressive
 
     def _library(self) -> str:
         return f"libjpeg-turbo {features.version('libjpeg_turbo')}"
@@ -122,24 +133,72 @@ class WebP(QualityCodec):
         return decode_guarded(decoders.pillow, payload, "WEBP")
 
 
-class AVIF(QualityCodec):
+class _Contained(QualityCodec):
+    """A codec whose files have a header that can be left out."""
+
+    header: Header
+
+    @abstractmethod
+    def _file_at(self, pixels: np.ndarray, level: int) -> bytes:
+        """Code `uint8` [H, W, 3] with the knob in one position."""
+
+    @abstractmethod
+    def _decoded(self, file: bytes) -> Tensor:
+        """Decode a file into [3, H, W]."""
+
+    def _encode_at(self, pixels: np.ndarray, level: int) -> bytes:
+        file = self._file_at(pixels, level)
+        return without_header(file, level) if self.header == "shared" else file
+
+    def decode(self, payload: bytes) -> Tensor:
+        """Decode a file into [3, H, W].
+
+        Raises:
+            DecodeError: when it is cut short, or damaged where the libraries notice.
+            ConfigurationError: when the header is shared; `decode_sized` it.
+        """
+        if self.header == "shared":
+            raise needs_size(type(self).__name__)
+        return self._decoded(payload)
+
+    def decode_sized(self, payload: bytes, height: int, width: int) -> Tensor:
+        """Decode a payload whose header may be shared into [3, H, W].
+
+        Raises:
+            DecodeError: as `decode` does, and for a quality that there is not.
+        """
+        if self.header == "own":
+            return self._decoded(payload)
+        if not payload or payload[0] >= self._levels:
+            raise DecodeError(f"{type(self).__name__}: the payload begins with no quality")
+        return self._decoded(with_header(payload, self._template(payload[0], height, width)))
+
+    def _template(self, level: int, height: int, width: int) -> bytes:
+        """Return the file of a grey image, kept like any other."""
+        description = {"recipe": self.recipe(), "library": self._library(), "template": [level, height, width]}
+        return memo.current().get(description, lambda: self._file_at(np.full((height, width, 3), 128, np.uint8), level))
+
+
+class AVIF(_Contained):
     """AVIF: the intra frames of AV1 by libaom and dav1d through libavif, as Pillow brings it.
 
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR: libavif's own default, `iq`, is up to 0.7 dB worse in it.
-    AV1 has 64 quality steps here, 4 to 11 % apart in size. The container takes about 300 bytes. A stream that was cut
-    short cannot be decoded.
+    AV1 has 64 quality steps here, 4 to 11 % apart in size. The container takes about 300 bytes, all but 30 of which
+    `header: shared` leaves out. A stream that was cut short cannot be decoded.
 
     Args:
         chroma: subsampling, 4:4:4 for none or 4:2:0.
         speed: of the encoder, from 0, the slowest, to 10. 6 takes 0.2 to 0.5 s for a 768x512 image, 8 half as long
             and 0.2 dB more to be lost, 4 five times as long.
+        header: `own`, in each stream, or `shared`: not sent, as it follows from size, settings and one byte.
     """
 
     _levels = 101
     _max_side = 32768
 
-    def __init__(self, chroma: Chroma = "4:4:4", speed: int = 6) -> None:
+    def __init__(self, chroma: Chroma = "4:4:4", speed: int = 6, header: Header = "own") -> None:
         self.chroma = _checked("AVIF", "chroma", chroma)
+        self.header = checked_header("AVIF", header)
         if not 0 <= speed <= 10:
             raise ConfigurationError(f"AVIF.speed is {speed}; it must be between 0 and 10")
         self.speed = speed
@@ -149,25 +208,20 @@ class AVIF(QualityCodec):
 
         return f"libavif {features.version('avif')} {_avif.codec_versions()}"
 
-    def _encode_at(self, pixels: np.ndarray, level: int) -> bytes:
+    def _file_at(self, pixels: np.ndarray, level: int) -> bytes:
         # one thread, so that the stream does not depend on the machine
         options = {"subsampling": self.chroma, "speed": self.speed, "max_threads": 1, "advanced": {"tune": "psnr"}}
         return encode_with_pillow(pixels, "AVIF", quality=level, range="full", codec="aom", **options)
 
-    def decode(self, payload: bytes) -> Tensor:
-        """Decode an AVIF file into [3, H, W].
-
-        Raises:
-            DecodeError: when it is cut short, or damaged where the decoder notices.
-        """
-        return decode_guarded(decoders.pillow, payload, "AVIF")
+    def _decoded(self, file: bytes) -> Tensor:
+        return decode_guarded(decoders.pillow, file, "AVIF")
 
 
-class HEIF(QualityCodec):
+class HEIF(_Contained):
     """HEIF: HEVC intra (ISO/IEC 23008-2) by x265 and libde265 through libheif, as pillow-heif brings it.
 
     This is what BPG is: HEVC intra images by x265 in a leaner container. BPG itself is not packaged for Python, so
-    the name says HEIF; its container and headers take about 420 bytes, some 400 more than BPG's.
+    the name says HEIF; its container and headers take about 380 bytes, which `header: shared` leaves out.
 
     YCbCr (BT.601, full range), 8 bits, tuned for PSNR (libheif's default, `ssim`, is 0.2 dB worse in it), preset
     `slow` (`medium` takes half the time and loses 0.15 dB). HEVC's quantiser has integer steps, 13 % apart in size;
@@ -177,14 +231,16 @@ class HEIF(QualityCodec):
 
     Args:
         chroma: subsampling, 4:4:4 for none or 4:2:0.
+        header: `own`, in each stream, or `shared`: not sent, as it follows from size, settings and one byte.
     """
 
     _offsets = (3, 1, -1, -3)  # not 0, for which x265 takes +6 when the chroma is not subsampled
     _levels = 51 * len(_offsets)
     _max_side = 16384
 
-    def __init__(self, chroma: Chroma = "4:4:4") -> None:
+    def __init__(self, chroma: Chroma = "4:4:4", header: Header = "own") -> None:
         self.chroma = _checked("HEIF", "chroma", chroma)
+        self.header = checked_header("HEIF", header)
 
     def _library(self) -> str:
         import pillow_heif
@@ -192,7 +248,7 @@ class HEIF(QualityCodec):
         info = pillow_heif.libheif_info()
         return f"pillow-heif {pillow_heif.__version__}, libheif {info['libheif']}, {info['HEIF']}"
 
-    def _encode_at(self, pixels: np.ndarray, level: int) -> bytes:
+    def _file_at(self, pixels: np.ndarray, level: int) -> bytes:
         import pillow_heif
 
         step, offset = divmod(level, len(self._offsets))
@@ -213,13 +269,8 @@ class HEIF(QualityCodec):
         )
         return buffer.getvalue()
 
-    def decode(self, payload: bytes) -> Tensor:
-        """Decode a HEIF file into [3, H, W].
-
-        Raises:
-            DecodeError: when it is cut short, or damaged where libheif or libde265 notice.
-        """
-        return decode_guarded(decoders.heif, payload)
+    def _decoded(self, file: bytes) -> Tensor:
+        return decode_guarded(decoders.heif, file)
 
 
 class JPEGXL(QualityCodec):

@@ -9,7 +9,7 @@ from semcomm import write_image
 from semcomm.cli import main
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.images import to_bytes
-from semcomm.models.verifying import (
+from semcomm.metrics.verifying import (
     blip_answers,
     classifier_answers,
     clip_answers,

@@ -1,0 +1,8 @@
+"""What a run says in passing."""
+
+import sys
+
+
+def note(text: str) -> None:
+    """Tell the user something in passing."""
+    print(f"semcomm: {text}", file=sys.stderr)
