@@ -275,7 +275,7 @@ def test_a_style_file_draws_other_figures(results: Results, tmp_path: Path) -> N
     file.write_text("formats: [svg]\nfigures: [{x: bpp, y: [PSNR, SSIM]}]\n")
     style, figures = read_style(file)
     assert style == {"formats": ["svg"]} and figures == [FigureSpec("bpp", ["PSNR", "SSIM"])]
-    files = draw(with_table(results, figures), tmp_path / "figures", style)
+    files = draw(results, tmp_path / "figures", style, figures)
     assert [path.name for path in files] == ["psnr-and-ssim-over-bpp.svg", "psnr-and-ssim-over-bpp.tex"]
     file.write_text("size: 3\n")
     with pytest.raises(ConfigurationError, match="no such key: 'size'"):
