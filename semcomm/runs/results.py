@@ -42,7 +42,7 @@ ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Results of a run.
+    """The results of a run.
 
     Attributes:
         experiment: what was run.
