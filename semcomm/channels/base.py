@@ -160,35 +160,6 @@ class Channel(Component, ABC):
         """
         return None
 
-    def gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return the gain of each symbol as the receiver has it, for link simulations; None without fading.
-
-        Symbol i arrives with the SNR |h_i|²·10^(snr_db/10), `snr_db` being the channel's own: the noise that an
-        estimate of the gain adds is in it.
-
-        Args:
-            seeds: one per image.
-            channel_uses: symbols sent, per image.
-
-        Returns:
-            One real tensor `float32` [k] per image, |h_i| in the order of the symbols; or None.
-        """
-        return None
-
-    def known_gains(self, seeds: Sequence[Seed], channel_uses: Sequence[int]) -> list[Tensor] | None:
-        """Return what the transmitter knows of the `gains` before it sends; None where `csi` is the average or none.
-
-        They differ from the true ones by a `csi_error_db`, and by their age where CSI is delayed.
-
-        Args:
-            seeds: one per image.
-            channel_uses: symbols that the image is about to send, per image.
-
-        Returns:
-            As `gains`; or None.
-        """
-        return None
-
     @abstractmethod
     def capacity(self, seeds: Sequence[Seed], channel_uses: Sequence[int] | None = None) -> Tensor:
         """Return the capacity in bits per channel use per image [B], the receiver knowing the fading.
