@@ -33,7 +33,7 @@ def main() -> None:
     megapixels = arguments.batch * arguments.crop**2 / 1e6
     print("| device | precision | loop, megapixels per second | network alone | share of the network |")
     print("|---|---|---|---|---|")
-    rates = f"{megapixels / loop:.2f} | {megapixels / alone:.2f} | {100 * alone / loop:.0f} %"
+    rates = f"{megapixels / loop:.3g} | {megapixels / alone:.3g} | {100 * alone / loop:.0f} %"
     print(f"| {trainer.device} | {arguments.precision} | {rates} |")
 
 

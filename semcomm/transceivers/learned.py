@@ -156,7 +156,7 @@ class LSCI(Learned):
             (`model_bits`); None if the receiver has them already.
         assumed_snr_db: SNR that the transmitter assumes where the channel lets it know none.
         refine: gradient steps on each image's symbols through the decoder at the known SNR, before they are sent
-            (`semcomm.jscc.refinement`); about 1.7 s of a core for each step and megapixel. None by default.
+            (`semcomm.jscc.refinement`), a few seconds of a core for each step and megapixel. None by default.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
