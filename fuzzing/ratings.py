@@ -18,7 +18,7 @@ from semcomm.ratings.sources import from_list
 from semcomm.ratings.study import Shown
 
 TOKEN, ADMIN = b"{token}", b"{admin}"
-"""What stands for the right tokens in an input: a fuzzer cannot guess them, and one who has a link could send these."""
+"""Stand-ins for the right tokens in an input: a fuzzer cannot guess them, and one who has a link could send these."""
 STATUSES = {200, 303, 400, 403, 404, 405, 408, 409, 413, 415, 422, 429}
 
 

@@ -7,10 +7,10 @@ import re
 import traceback
 import types
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from semcomm.caches import cached
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
 from semcomm.recipes import class_path
@@ -202,7 +202,7 @@ def _options(hint: Any) -> list[Any]:
     return list(get_args(hint)) if get_origin(hint) is Literal else [hint]
 
 
-@lru_cache(maxsize=1024)
+@cached(most=1024)
 def _hints(cls: type) -> dict[str, Any]:
     try:
         return get_type_hints(cls.__init__)

@@ -6,11 +6,11 @@ import types
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
+from semcomm.caches import cached
 from semcomm.classes import as_spec, known_components, spelt_out, unknown_key
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
@@ -162,7 +162,7 @@ def _axis_set(axes: Mapping[str, Any], path: list[str], value: Any) -> dict:
     return {**axes, ".".join(path): value}
 
 
-@lru_cache
+@cached()
 def _parser(kind: Any) -> Any:
     import jsonargparse
 

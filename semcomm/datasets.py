@@ -37,7 +37,7 @@ class DataSet:
 
     @property
     def way(self) -> str:
-        """How to get it."""
+        """Instructions to get it."""
         return f"save {self.save} from {self.source}" if self.save else f"unpack {self.source}"
 
 

@@ -18,7 +18,7 @@ class RateError(SemcommError):
 
 
 class DecodeError(SemcommError):
-    """What arrived cannot be decoded. A link catches it and uses its stated fill."""
+    """A payload that cannot be decoded. A link catches it and uses its stated fill."""
 
 
 class MetricError(SemcommError):

@@ -8,7 +8,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.datasets import DATASETS, images_of
 from semcomm.errors import ConfigurationError, ImageError
 from semcomm.folders import find
@@ -24,7 +24,7 @@ from semcomm.guard.decoders import PILLOW_ERRORS
 
 MAX_PIXELS = 40_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "GIF")
-"""What an image may be, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
+"""Formats an image may have, whatever its name says. Pillow knows many more, of which one runs a program (EPS)."""
 BUILTIN = {
     "astronaut": "astronaut.png",
     "cat": "chelsea.png",
@@ -128,7 +128,7 @@ def _head(path: Path, count: int) -> bytes:
         return file.read(count)
 
 
-@cache
+@cached()
 def suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case, of files that `read_image` reads."""
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))

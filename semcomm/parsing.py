@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
 from itertools import accumulate
 from typing import Any, ClassVar
+
+from semcomm.caches import cached
 
 MAX_YAML_CHARACTERS = 2**16
 """An experiment has thousands; the parser is in Python and takes seconds for as many."""
@@ -85,7 +86,7 @@ def dump_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_dumper(), sort_keys=False, allow_unicode=True)
 
 
-@cache
+@cached()
 def _dumper() -> type:
     import yaml
 
@@ -109,7 +110,7 @@ def _real(text: str) -> float:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
-@cache
+@cached()
 def _loader() -> type:
     import yaml
 

@@ -26,7 +26,7 @@ from semcomm.transceivers.checks import COLUMNS
 
 @dataclass(frozen=True)
 class Resources:
-    """What a transceiver or a metric needs of a machine of a cluster. Whatever it reserves, it computes in one thread.
+    """Needs of a transceiver or a metric on a machine of a cluster. Whatever it reserves, it computes in one thread.
 
     Args:
         cpus: cores, or a share of one.
@@ -82,7 +82,7 @@ def reception_key(recipe: str, image_hash: str, seed: int, realisation: int) -> 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What to send, over what, and how to judge it.
+    """An experiment: images, transceivers, channels, metrics and the axes they are swept over.
 
     Args:
         transceivers: name -> class (`class_path`, `init_args`) and, as `sweep`, the axes that are its own.

@@ -1,4 +1,4 @@
-"""What an experiment needs of the machine that it runs on, asked before anything is sent."""
+"""Requirements of an experiment on the machine that runs it, checked before anything is sent."""
 
 from collections.abc import Iterator
 from typing import Any

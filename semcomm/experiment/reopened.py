@@ -16,7 +16,7 @@ from semcomm.transceivers import Link
 
 
 class Recorded(Component):
-    """What is known of a component without its class."""
+    """A component without its class: as much as the run recorded of it."""
 
     described: ClassVar[Mapping[str, Any]]
 

@@ -26,7 +26,7 @@ CREATE TABLE scores (metric TEXT, reference TEXT, candidate TEXT, value REAL,
   PRIMARY KEY (metric, reference, candidate)) WITHOUT ROWID;
 """
 PROGRESS = "SELECT (SELECT COUNT(*) FROM ratings WHERE rater = ?1), (SELECT COUNT(*) FROM trials WHERE rater = ?1)"
-"""How many trials a rater has answered, and of how many."""
+"""Trials that a rater has answered, and all of the rater's trials."""
 
 
 @dataclass(frozen=True)

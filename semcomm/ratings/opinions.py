@@ -1,4 +1,4 @@
-"""What people said of pairs of images: of a study, with its checks, or of a file of scores."""
+"""People's scores of pairs of images: of a study, with its checks, or of a file of scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Conduct:
-    """How a rater did on the checks.
+    """A rater's results on the checks.
 
     Attributes:
         code: of the rater.
@@ -85,7 +85,7 @@ class Opinions:
 
     @property
     def people(self) -> str:
-        """What to call who judged."""
+        """The word for those who judged."""
         return "simulated raters" if self.simulated else "people"
 
     def means(self) -> np.ndarray:

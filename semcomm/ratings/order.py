@@ -1,4 +1,4 @@
-"""What one rater is shown, in which order, and on which side."""
+"""Trials of one rater: items, order and sides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

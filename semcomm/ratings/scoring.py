@@ -1,4 +1,4 @@
-"""What metrics say of the pairs that people judged."""
+"""Metrics on the pairs that people judged."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What a study asks, of how many, and by which rule raters are excluded: the file `study.yaml`."""
+"""Settings of a study: question, scale, number of raters, rule of exclusion. The file `study.yaml`."""
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite

@@ -1,4 +1,4 @@
-"""What a study shows, taken from runs, from a list, or from folders."""
+"""Items of a study, taken from runs, from a list, or from folders."""
 
 import csv
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Who carries out the tasks: this process, or several of one thread each. The rows are the same."""
+"""Local executors: this process, or several of one thread each. The rows are the same."""
 
 import ast
 import multiprocessing

@@ -1,4 +1,4 @@
-"""What a run says in passing."""
+"""Notes of a run to its user."""
 
 import sys
 

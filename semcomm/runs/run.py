@@ -34,7 +34,7 @@ EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, in tasks: planned batches over one point."""
+    """Progress of a run in tasks: planned batches over one point."""
 
     done: int
     total: int

@@ -48,7 +48,7 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class StoredReception:
-    """What is kept of one reconstruction beside its pixels."""
+    """Record of one reconstruction beside its pixels."""
 
     ledger: dict[str, float]
     info: dict[str, Any]

@@ -19,12 +19,12 @@ from semcomm.transceivers.checks import check_reception, check_signal, images_of
 from semcomm.transceivers.knowledge import ChannelKnowledge
 
 Info = Mapping[str, Sequence[Any] | Tensor]
-"""What there is to say about each image of a batch, by name: numbers, booleans and short texts become columns."""
+"""Further columns for each image of a batch, by name: numbers, booleans and short texts become columns."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What a transmitter makes of a batch.
+    """Signal of a transmitter for a batch.
 
     Attributes:
         ledger: what it costs.
@@ -48,7 +48,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Reception:
-    """What arrived of a batch: the end of every link, whatever it was.
+    """Reception of a batch: the end of every link, whatever it was.
 
     Attributes:
         images: reconstructions [B, 3, H, W], values k/255, of the originals' size.

@@ -1,4 +1,4 @@
-"""What a link sends and returns, checked where it crosses the border: a wrong number must not look like a result."""
+"""Checks on what a link sends and returns, at the border: a wrong number must not look like a result."""
 
 from collections.abc import Sequence
 from dataclasses import fields
