@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#33669c", "#d1495b", "#1f7a34", "#8a6d00", "#7b4ad9", "#8a2f6b", "#b85c00", "#00786f", "#a3271b", "#2a7fa3")
-"""Dark enough for white numbers on them and for text of their own on white (4.5 to 1 and more)."""
+"""Dark enough for white numbers on them and for text of their own on white (4 to 1 and more)."""
 UNMATCHED = "#6b6b6b"
 EDGES = 12
 """Relations drawn in an image, the surest first; all of them are in the data."""
