@@ -1,11 +1,13 @@
-"""How every curve of a run compares with those of one transceiver."""
+"""Comparison of every curve with those of one transceiver, image by image."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semcomm.analysis.curves import RATIOS, curves
+from semcomm.analysis.curves import RATIOS, Curve, curves_of
 from semcomm.analysis.deltas import bd_quality, bd_rate, x_at
+from semcomm.analysis.statistics import estimate_of, interval
 from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
 from semcomm.runs.results import Results
@@ -16,16 +18,25 @@ if TYPE_CHECKING:
 RATES = ("bpp", "total_bpp", "cbr", "channel_uses_per_pixel")
 LEVELS = 9
 """At how many qualities, evenly within the range that two curves share, they are compared horizontally."""
+BY_RATE = ("bd_rate", "bd_quality")
+ALONG = ("gain", "x_difference")
+
+Points = tuple[np.ndarray, np.ndarray]
 
 
-def compare(results: Results, reference: str, x: str, y: str) -> "pd.DataFrame":
+def compare(results: Results, reference: str, x: str, y: str, each: bool = False) -> "pd.DataFrame":
     """Compare every curve with the curves of `reference` on the same channel, at equal other parameters.
 
+    Differences are of the curve less the reference, of the same images: what images have in common cancels. Each has
+    its 95 % interval over images, as `<name>_low` and `<name>_high`; NaN where a single image or a curve that breaks
+    without one of the images gives none.
+
     Args:
-        results: of a run.
+        results: of a run, or of several.
         reference: name of a transceiver.
         x: a rate (`bpp`, `total_bpp`, `cbr`, `channel_uses_per_pixel`) or another column, such as `snr_db`.
         y: a metric, `bler` or `ber`.
+        each: give a row for every x that both curves have, with the `gain` there.
 
     Returns:
         One row per pair: `channel`, `curve`, `reference` (a curve), and
@@ -35,81 +46,149 @@ def compare(results: Results, reference: str, x: str, y: str) -> "pd.DataFrame":
         - over another x, `gain`, its mean gain in y over the `points` that both have, and `x_difference`, how much
           more x it needs for the same y (negative is better where more x helps): the mean over levels of y.
 
-        What cannot be said is NaN, and `reason` says why.
+        `images` says how many images both have. What cannot be said is NaN, and `reason` says why.
 
     Raises:
         ConfigurationError: for an unknown transceiver or column, or an x that holds no numbers.
     """
     import pandas as pd
-    from pandas.api.types import is_numeric_dtype
 
     experiment = results.experiment
     if reference not in experiment.transceivers:
         raise ConfigurationError(f"there is no transceiver {unknown_key(reference, list(experiment.transceivers))}")
-    frame = curves(results, x, y)
-    if len(frame) and not is_numeric_dtype(frame[x]):
+    found = sorted(curves_of(results, x, y), key=lambda curve: list(experiment.channels).index(curve.channel))
+    if any(isinstance(place, str) for curve in found for place in curve.places):
         raise ConfigurationError(f"{x!r} holds no numbers, so there is nothing to compare along it")
-    judge = _by_rate if x in RATES else _along
-    numbers = ["bd_rate", "bd_quality"] if x in RATES else ["gain", "points", "x_difference"]
-    fixed = [axis for axis in experiment.axes if axis != x and _tells_apart(frame, axis)]
+    pairs = [
+        (curve, other)
+        for curve in found
+        for other in found
+        if curve.transceiver != reference == other.transceiver and curve.channel == other.channel
+        if all(curve.fixed[axis] == other.fixed[axis] for axis in curve.fixed.keys() & other.fixed.keys())
+    ]
     rows = []
-    for channel, on_channel in frame.groupby("channel", sort=False):
-        theirs = on_channel[on_channel["transceiver"] == reference]
-        for curve, one in on_channel[on_channel["transceiver"] != reference].groupby("curve", sort=False):
-            for other_name, other in theirs.groupby("curve", sort=False):
-                if _comparable(one, other, fixed):
-                    found = judge(_points(one, x), _points(other, x), x, y)
-                    rows.append({"channel": channel, "curve": curve, "reference": other_name, **found})
-    return pd.DataFrame(rows, columns=["channel", "curve", "reference", *numbers, "reason"])
+    for curve, other in pairs:
+        named = {"channel": curve.channel, "curve": curve.name, "reference": other.name}
+        if each:
+            rows += [{**named, **row} for row in _gains(curve, other, x)]
+        else:
+            rows.append({**named, **_Pair(curve, other, x, y).row()})
+    if each:
+        return pd.DataFrame(rows, columns=["channel", "curve", "reference", x, *_ends("gain"), "images"])
+    numbers = [name for quantity in (BY_RATE if x in RATES else ALONG) for name in _ends(quantity)]
+    points = [] if x in RATES else ["points"]
+    return pd.DataFrame(rows, columns=["channel", "curve", "reference", *numbers, *points, "images", "reason"])
 
 
-def _tells_apart(frame: "pd.DataFrame", axis: str) -> bool:
-    """Say whether a swept parameter has one value along each curve."""
-    return bool((frame.groupby(["channel", "curve"], sort=False)[axis].nunique() <= 1).all())
+def _ends(quantity: str) -> list[str]:
+    return [quantity, f"{quantity}_low", f"{quantity}_high"]
 
 
-def _comparable(one: "pd.DataFrame", other: "pd.DataFrame", fixed: list[str]) -> bool:
-    """Say whether two curves agree in the parameters that both have."""
-    pairs = [(one[axis].dropna().unique(), other[axis].dropna().unique()) for axis in fixed]
-    return all(not len(a) or not len(b) or a[0] == b[0] for a, b in pairs)
+class _Pair:
+    """Two curves, as what their points are without any one image."""
+
+    def __init__(self, curve: Curve, other: Curve, x: str, y: str) -> None:
+        self.curves, self.x, self.y = (curve, other), x, y
+        there = [np.isfinite(one.values).any((0, 2)) for one in self.curves]
+        self.images = np.nonzero(there[0] & there[1])[0]
+
+    def row(self) -> dict[str, Any]:
+        """Return the numbers of the pair, and why what is not there is not."""
+        judges = {"bd_rate": self._bd(bd_rate), "bd_quality": self._bd(bd_quality)}
+        if self.x not in RATES:
+            judges = {"gain": self._gain, "x_difference": self._x_difference}
+        found: dict[str, Any] = {} if self.x in RATES else {"points": len(self._common())}
+        reasons: dict[str, list[str]] = {}
+        for name, judge in judges.items():
+            try:
+                numbers = self._estimated(judge)
+            except ConfigurationError as error:
+                numbers = (np.nan, np.nan, np.nan)
+                reasons.setdefault(str(error), []).append(name)
+            found |= zip(_ends(name), numbers)
+        reason = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        return {**found, "images": len(self.images), "reason": reason}
+
+    def _estimated(self, judge: Callable[[np.ndarray], float]) -> tuple[float, float, float]:
+        """Return a number with the ends of its interval."""
+        whole = judge(self.images)
+        without = []
+        for image in self.images if len(self.images) > 1 else []:
+            try:
+                without.append(judge(self.images[self.images != image]))
+            except ConfigurationError:
+                without.append(np.nan)
+        return whole, *interval(whole, without)
+
+    def _points(self, curve: Curve, images: np.ndarray) -> Points:
+        """Return the finite points of a curve for these images in the order of x; of several at one x, their mean."""
+        y = _means(curve.values[:, images], None if curve.weights is None else curve.weights[:, images])
+        x = np.array(curve.places, dtype=float) if curve.along is None else _means(curve.along[:, images], None)
+        good = np.isfinite(x) & np.isfinite(y)
+        places, at = np.unique(x[good], return_inverse=True)
+        return places, np.bincount(at, weights=y[good]) / np.maximum(1, np.bincount(at))
+
+    def _bd(self, delta: Callable[..., float]) -> Callable[[np.ndarray], float]:
+        def judge(images: np.ndarray) -> float:
+            pair = [self._points(curve, images) for curve in self.curves]
+            sent = [(rate[rate > 0], quality[rate > 0]) for rate, quality in pair]  # no rate, no logarithm
+            return delta(*sent[0], *sent[1])
+
+        return judge
+
+    def _common(self) -> list[tuple[int, int]]:
+        return common_points(*self.curves)
+
+    def _gain(self, images: np.ndarray) -> float:
+        """Return the mean difference in y over the x that both have, of images and realisations that both have."""
+        differences = []
+        for n, m in self._common():
+            usable = np.isfinite(self.curves[0].values[n][images]) & np.isfinite(self.curves[1].values[m][images])
+            means = []
+            for curve, at in zip(self.curves, (n, m)):
+                weights = np.ones(usable.shape) if curve.weights is None else curve.weights[at][images]
+                below = np.where(usable, weights, 0).sum()
+                means.append(np.where(usable, curve.values[at][images], 0).sum() / below if below else np.nan)
+            differences.append(means[0] - means[1])
+        differences = [value for value in differences if np.isfinite(value)]
+        if not differences:
+            raise ConfigurationError(f"the two curves share no {self.x}")
+        return float(np.mean(differences))
+
+    def _x_difference(self, images: np.ndarray) -> float:
+        pair = [self._points(curve, images) for curve in self.curves]
+        return x_difference(*pair, logarithmic=self.y in RATIOS)
 
 
-def _points(curve: "pd.DataFrame", x: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the finite points of a curve in the order of x; of several at one x, their mean."""
-    points = curve[np.isfinite(curve[x].astype(float)) & np.isfinite(curve["mean"])].groupby(x)["mean"].mean()
-    return points.index.to_numpy(dtype=float), points.to_numpy(dtype=float)
+def _means(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return the mean of each point [points, images, realisations]; NaN where there is no value."""
+    usable = np.isfinite(values)
+    below = np.where(usable, 1.0 if weights is None else weights, 0.0).sum((1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(below > 0, np.where(usable, values, 0.0).sum((1, 2)) / below, np.nan)
 
 
-Curve = tuple[np.ndarray, np.ndarray]
+def common_points(curve: Curve, other: Curve) -> list[tuple[int, int]]:
+    """Return which points of two curves stand at the same x, in the order of x."""
+    places = {place: m for m, place in enumerate(other.places)}
+    pairs = [(n, places[place]) for n, place in enumerate(curve.places) if place in places]
+    return sorted(pairs, key=lambda pair: curve.places[pair[0]])
 
 
-def _by_rate(one: Curve, other: Curve, x: str, y: str) -> dict:
-    """Compare at equal quality and at equal rate; points where nothing was sent have a rate without logarithm."""
-    one, other = ((rate[rate > 0], quality[rate > 0]) for rate, quality in (one, other))
-    found, reasons = {}, {}
-    for name, delta in (("bd_rate", bd_rate), ("bd_quality", bd_quality)):
-        try:
-            found[name] = delta(*one, *other)
-        except ConfigurationError as error:
-            found[name] = np.nan
-            reasons.setdefault(str(error), []).append(name)
-    return {**found, "reason": "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())}
+def _gains(curve: Curve, other: Curve, x: str) -> list[dict[str, Any]]:
+    """Return the paired difference at each x that both curves have."""
+    rows = []
+    for n, m in common_points(curve, other):
+        values = [curve.values[n], other.values[m]]
+        usable = np.isfinite(values).all(0)
+        pair = [np.where(usable, one, np.nan) for one in values]
+        weights = None if curve.weights is None else [curve.weights[n], other.weights[m]]
+        e = estimate_of(lambda means: means[..., 0] - means[..., 1], pair, weights)
+        rows.append({x: curve.places[n], "gain": e.mean, "gain_low": e.low, "gain_high": e.high, "images": e.images})
+    return rows
 
 
-def _along(one: Curve, other: Curve, x: str, y: str) -> dict:
-    """Compare at equal x and at equal y."""
-    _, mine, theirs = np.intersect1d(one[0], other[0], return_indices=True)
-    gain = float((one[1][mine] - other[1][theirs]).mean()) if len(mine) else np.nan
-    reasons = [] if len(mine) else [f"gain: the two curves share no {x}"]
-    try:
-        difference = _x_difference(one, other, logarithmic=y in RATIOS)
-    except ConfigurationError as error:
-        difference = np.nan
-        reasons.append(f"x_difference: {error}")
-    return {"gain": gain, "points": len(mine), "x_difference": difference, "reason": "; ".join(reasons)}
-
-
-def _x_difference(one: Curve, other: Curve, logarithmic: bool) -> float:
+def x_difference(one: Points, other: Points, logarithmic: bool) -> float:
     """Return how much more x the first curve needs for the same y: the mean over levels that both reach by rising.
 
     A falling pair of curves, of error rates for instance, is compared upside down. Error rates are interpolated in

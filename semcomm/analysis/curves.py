@@ -25,12 +25,19 @@ BUDGETS = {"bpp", "channel_uses_per_pixel", "layers"}
 """Parameters that give a transceiver more to send."""
 WORDS = {
     "snr_db": "SNR {} dB",
-    "ebn0_db": "Eb/N0 {} dB",
+    "eb_n0_db": "Eb/N0 {} dB",
     "channel_uses_per_pixel": "{} uses per pixel",
     "code.rate": "code rate {}",
     "bpp": "{} bpp",
 }
 """A parameter with its value as legends and pages have it; others by their name."""
+AXES = {
+    "snr_db": "the SNR",
+    "eb_n0_db": "Eb/N0",
+    "channel_uses_per_pixel": "the channel uses",
+    "code.rate": "the code rate",
+    "bpp": "the rate",
+}
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,11 @@ def curves(results: "Results", x: str, y: str) -> "pd.DataFrame":
     first = ["curve", x, *(f.name for f in fields(Estimate)), "transceiver", "channel", "point"]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *axes])))
     return _printed(frame.sort_values("point", kind="stable", ignore_index=True))
+
+
+def axis_in_words(axis: str) -> str:
+    """Return a parameter as a sentence has it: `the SNR`."""
+    return AXES.get(axis, re.sub("[._]+", " ", axis))
 
 
 def in_words(axis: str, value: Any) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LABELS = {
     "snr_db": "SNR (dB)",
-    "ebn0_db": "Eb/N0 (dB)",
+    "eb_n0_db": "Eb/N0 (dB)",
     "bpp": "Rate (bpp)",
     "total_bpp": "Total rate (bpp)",
     "cbr": "Channel bandwidth ratio",

@@ -9,7 +9,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,7 @@ from semcomm.analysis.defaults import default_figures, is_logarithmic, label_of
 from semcomm.analysis.fonts import families, unreadable
 from semcomm.analysis.legends import draw_legend
 from semcomm.analysis.styles import Style, styles_of
+from semcomm.analysis.tables import latex_table
 from semcomm.configuration import unknown_key
 from semcomm.errors import ConfigurationError
 from semcomm.experiment.experiment import Experiment
@@ -54,17 +55,20 @@ def draw(
     results: Results,
     folder: str | Path,
     style: Mapping[str, Any] | None = None,
+    figures: Sequence[FigureSpec] = (),
     on_note: Callable[[str], None] = lambda note: None,
 ) -> list[Path]:
     """Draw the experiment's figures, or the default ones: one of each for every channel that has its axis.
 
-    Figures that were drawn into the folder before and are not drawn now are removed; other files there are left alone.
+    The numbers of each stand beside it as a table for LaTeX, of all its curves and points. Figures that
+    were drawn into the folder before and are not drawn now are removed; other files there are left alone.
 
     Args:
         results: of a run.
         folder: for the files, made if need be. Their names are made of the columns' and the channel's letters and
             digits alone.
         style: arguments of `FigureStyle`, under those of each figure.
+        figures: in the place of the experiment's; none takes those.
         on_note: is given what the user should know, such as characters that no font has.
 
     Returns:
@@ -77,13 +81,16 @@ def draw(
     folder, written, used = Path(folder), [], set()
     if missing := unreadable((style or {}).get("font", ""), _names(results)):
         on_note(f"no font on this machine has {missing[:12]}: figures show boxes instead. Noto Sans CJK may have it")
-    for spec in results.experiment.figures or default_figures(results):
+    for spec in figures or results.experiment.figures or default_figures(results):
         styled = spec.styled(style)
         channels = channels_of(results, spec)
         for channel in channels:
             drawn = figure(results, spec, style, channel, channel if len(channels) > 1 else "")
             name = _free_name(f"{' and '.join(spec.panels)} over {spec.x} {channel if len(channels) > 1 else ''}", used)
             written += _save(drawn, folder, name, styled)
+            path = folder / f"{name}.tex"
+            write_whole(path, "\n".join(latex_table(results, spec.x, y, channel) for y in spec.panels).encode())
+            written.append(path)
     _tidy(folder, written)
     return written
 

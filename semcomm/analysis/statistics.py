@@ -7,9 +7,10 @@ sent over other realisations of the channel. With a single image it is about oth
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+
+from semcomm.caches import cached
 
 CONFIDENCE = 0.95
 FEWEST = 5
@@ -82,7 +83,7 @@ def estimate_of(
         without = statistic(((above.sum(1, keepdims=True) - above) / (below.sum(1, keepdims=True) - below)).T)
     if not np.isfinite(whole):
         return Estimate(np.nan, np.nan, np.nan, 0, infinite, 0)
-    low, high = _interval(whole, without, confidence)
+    low, high = interval(whole, without, confidence)
     return Estimate(whole, low, high, count, infinite, 1 if np.shape(values[0])[0] == 1 else images)
 
 
@@ -101,20 +102,28 @@ def _sums(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, n
     return above, below, int(usable.sum()), int(np.isinf(values).sum())
 
 
-def _interval(whole: float, without: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the interval of a statistic from its values without each image in turn.
+def interval(whole: float, without: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the interval of a statistic of images from its value on all of them and those without each in turn.
 
     Tukey's jackknife makes of them one value per image, whose mean stands for the statistic, and their mean is
     bootstrapped with its own standard error (bootstrap-t; Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
     12.5), which follows the skewness of the values. Each side is at least as long as that of Student's t, which the
     bootstrap undercuts where it knows no better, and at most twice as long, which it exceeds where nearly all values
     are alike.
+
+    Args:
+        whole: the statistic of all images.
+        without: of all images but one, for each.
+        confidence: of the interval.
+
+    Returns:
+        Its ends; NaN for a single image, or where the statistic has no value without one of them.
     """
     from scipy.special import stdtrit
 
-    without = without[np.isfinite(without)]
+    without = np.asarray(without, dtype=float)
     n = len(without)
-    if n < 2:
+    if n < 2 or not np.isfinite(without).all():
         return np.nan, np.nan
     values = n * whole - (n - 1) * without
     deviations = values - values.mean()
@@ -131,7 +140,7 @@ def _interval(whole: float, without: np.ndarray, confidence: float) -> tuple[flo
     return whole - down * error, whole + up * error
 
 
-@lru_cache(maxsize=4)
+@cached(most=4)
 def _resamples(n: int) -> np.ndarray:
     """Return how often each of n images is drawn in each resample [RESAMPLES, n]."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)

@@ -4,13 +4,13 @@ Symbols are pairs of real channels here, `float32` [B, 2c, h, w]: the first c ar
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import pi, sqrt
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.errors import ConfigurationError
 
 Name = Literal["analog", "qpsk", "16qam", "64qam"]
@@ -151,7 +151,7 @@ def snr_of_estimates(snr_db: Tensor, name: str) -> Tensor:
     return 10 * torch.log10(gain / (1 - gain))
 
 
-@lru_cache
+@cached(most=32)
 def quantisation_error(name: str) -> float:
     """Return the RMS quantisation error of values of unit power: 0.6 for QPSK, 0 for analog."""
     return sqrt(1 - wiener_gain(torch.zeros(()), name).item())
@@ -187,7 +187,7 @@ class _Axis:
     bussgang_gain: float
 
 
-@lru_cache
+@cached(most=32)
 @torch.inference_mode(False)  # as the result is kept
 def _axis(name: str, device: torch.device) -> _Axis:
     divisor, count = levels(name)
@@ -223,7 +223,7 @@ def _quantised(unit: Tensor, present: Tensor, name: str) -> tuple[Tensor, Tensor
     return points, found
 
 
-@lru_cache
+@cached(most=32)
 @torch.inference_mode(False)
 def _phases(bits: int, device: torch.device) -> Tensor:
     """Return 2^bits numbers of modulus 1; phases are the fractional parts of i² times an irrational number."""

@@ -22,14 +22,16 @@ class DeepJSCCNetwork(LearnedNetwork):
 
     Args:
         symbols: complex symbols for each 4x4 pixels; CBR = symbols / 48.
+        mmse: whether the receiver scales the symbols by the MMSE gain 1 / (1 + N0).
     """
 
-    def __init__(self, symbols: int = 8) -> None:
+    def __init__(self, symbols: int = 8, mmse: bool = True) -> None:
         super().__init__()
+        self.mmse = mmse
         if symbols < 1:
             raise ConfigurationError(f"symbols is {symbols}; it must be at least 1")
         self.layers = (Layer(4, symbols),)
-        self.options = {"symbols": symbols}
+        self.options = {"symbols": symbols} | ({} if mmse else {"mmse": False})
         a, b, c, d = WIDTHS
         values = 2 * symbols
         self.encoder = nn.Sequential(
@@ -54,5 +56,6 @@ class DeepJSCCNetwork(LearnedNetwork):
 
     def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
         """Return images [B, 3, H, W] from equalised symbols."""
-        gain = 1 / (1 + noise_variance(snr_db))[:, None, None, None]  # of an MMSE receiver
-        return self.decoder(symbols[0] * gain)
+        if not self.mmse:
+            return self.decoder(symbols[0])
+        return self.decoder(symbols[0] / (1 + noise_variance(snr_db))[:, None, None, None])

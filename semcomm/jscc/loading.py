@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from semcomm.caches import cached
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc.codec import Codec, Precision
 from semcomm.jscc.network import LearnedNetwork
@@ -95,7 +95,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-@lru_cache(maxsize=8)
+@cached(most=8)
 def _codec(
     path: Path,
     modified: int,

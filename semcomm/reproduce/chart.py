@@ -1,5 +1,6 @@
 """Charts of a figure's curves as SVG in the page, which gives text and grid its colours, on light and dark ground."""
 
+import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from semcomm.experiment.figure import FigureSpec
 from semcomm.runs.results import Results
 
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#040506": "var(--grid)", "#070809": "var(--surface)"}
-"""What matplotlib draws with -> what the page has in its place."""
+"""Colour that matplotlib draws with -> the page's colour in its place."""
 _SETTINGS = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), "#010203"),
     "grid.color": "#040506",
@@ -85,6 +86,10 @@ def _inline(svg: str, label: str) -> str:
     """Return a file of matplotlib's as an element of a page: named, without a size, in the page's colours."""
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     svg = re.sub(r"<style.*?</style>|<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+    prefix = hashlib.sha256(svg.encode()).hexdigest()[:8]  # ids of several charts in one page
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", svg)
     for drawn, colour in _PAGE_COLOURS.items():
         svg = svg.replace(drawn, colour)
     named = f'<svg role="img" aria-label="{html.escape(label, quote=True)}"'

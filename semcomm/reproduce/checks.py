@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from semcomm.analysis.curves import axis_in_words, in_words
 from semcomm.analysis.statistics import CONFIDENCE, Estimate
 from semcomm.component import Component
 from semcomm.reproduce.evidence import Evidence, Missing
@@ -20,7 +21,7 @@ from semcomm.reproduce.evidence import Evidence, Missing
 Outcome = Literal["supported", "contradicted", "open", "untested"]
 Verdict = Literal["holds", "holds in part", "does not hold", "could not be tested"]
 Place = Mapping[str, Any]
-"""What is set at a point: `{transceiver: LSCI, layers: 1}`."""
+"""Settings at a point: `{transceiver: LSCI, layers: 1}`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a claim: a verdict, why where it needs one, and the parts."""
+    """The finding on a claim: a verdict, why where it needs one, and the parts."""
 
     verdict: Verdict
     why: str
@@ -64,10 +65,10 @@ class Finding:
 
 
 class Check(Component):
-    """What a claim means in numbers."""
+    """The meaning of a claim in numbers."""
 
     enough: Literal["all", "one"] = "all"
-    """How many parts must be supported for the claim to hold."""
+    """Whether all parts must be supported for the claim to hold, or one."""
 
     @abstractmethod
     def parts(self, evidence: Evidence) -> Iterator[Part]:
@@ -112,8 +113,7 @@ def part_of(label: str, estimated: Callable[[], Estimate], above: float = -inf, 
 
 def said_of(at: Place) -> str:
     """Return a place in words."""
-    rest = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in at.items()]
-    return ", ".join(text.removeprefix("transceiver ") for text in rest)
+    return ", ".join(str(value) if key == "transceiver" else in_words(key, value) for key, value in at.items())
 
 
 def _difference(evidence: Evidence, metric: str, first: Place, second: Place) -> Estimate:
@@ -155,14 +155,15 @@ class Rises(Check):
         change = "fall" if self.falls else "rise"
         for at in self.curves:
             label, said = evidence.label(self.metric), said_of(at)
+            whole = f"{label}, {change} along {axis_in_words(self.along)}: {said}"
             try:
                 ends = evidence.along(self.along, at)
             except Missing as missing:
-                yield Part(f"{label}, {change} along {self.along}: {said}", None, 0.0, missing=str(missing))
+                yield Part(whole, None, 0.0, missing=str(missing))
                 continue
             pairs = [(self.metric, n) for n in ends]
             yield part_of(
-                f"{label}, {change} along {self.along}: {said}",
+                whole,
                 lambda pairs=pairs: evidence.interval(pairs, lambda m: sign * (m[..., -1] - m[..., 0])),
                 0.0,
             )
@@ -215,7 +216,8 @@ class Concentrated(Check):
         ends = evidence.along(self.along, self.curve)
         turn = evidence.one({**self.curve, self.along: self.beyond if self.upto is None else self.upto})
         first, last = (ends[0], turn) if self.upto is not None else (turn, ends[-1])
-        part = f"{self.along} {'up to' if self.upto is not None else 'from'} {evidence.points[turn][self.along]:g}"
+        turning = in_words(self.along, evidence.points[turn][self.along])
+        part = f"{'up to' if self.upto is not None else 'from'} {turning}"
 
         def of(metric: str) -> list[tuple[str, int]]:
             evidence.named(metric)
@@ -227,7 +229,7 @@ class Concentrated(Check):
         label = evidence.label(self.metric)
         if self.above is not None:
             yield part_of(
-                f"{label}, share of its change at {part}",
+                f"{label}, share of its change {part}",
                 lambda: evidence.interval(of(self.metric), share),
                 self.above,
             )

@@ -1,4 +1,4 @@
-"""What a figure's run says, in the shape that checks ask of it: values by point, image and realisation."""
+"""Evidence of a figure's run in the shape that checks ask of it: values by point, image and realisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ STAND_INS = {"CLIPScore": "EmbeddedScore", "FID": "EmbeddedFID"}
 
 
 class Missing(Exception):  # noqa: N818
-    """What a check asks for is not in the evidence; the message says what. Nothing went wrong."""
+    """The evidence lacks something that a check asks for; the message says what. Nothing went wrong."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def stated(found: Estimate) -> Estimate:
     if np.isnan(found.mean):
         raise Missing("a value is not there, infinite for every image, or divided by 0")
     if found.images < FEWEST:
-        raise Missing(f"{found.images} images decide nothing; it takes {FEWEST}")
+        raise Missing(f"{found.images} image{'s' * (found.images != 1)} decide nothing; it takes {FEWEST}")
     return found
 
 

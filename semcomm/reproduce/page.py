@@ -84,7 +84,8 @@ def _counted(results: Results) -> str:
     again = f", {experiment.realisations} realisations" if experiment.realisations > 1 else ""
     below = int(results.table["infeasible"].eq(True).sum()) if "infeasible" in results.table else 0
     floor = f" {below} of {len(results.table)} were below their codec's floor and show a plain colour." if below else ""
-    return f"{len(experiment.points)} points, {len(results.images)} images{again}.{floor}"
+    images = f"{len(results.images)} image{'s' * (len(results.images) != 1)}"
+    return f"{len(experiment.points)} points, {images}{again}.{floor}"
 
 
 def _charts(results: Results, figure: Figure, experiments: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -20,7 +20,7 @@ PAPER = "claims.yaml"
 
 @dataclass(frozen=True)
 class Chart:
-    """What a figure draws: every metric, each over the same axis.
+    """The charts of a figure: every metric, each over the same axis.
 
     Args:
         x: column of the horizontal axis.
@@ -45,6 +45,7 @@ class Figure:
         images: how many images are shown as they arrive.
         show: where on the swept axes; none shows points spread over them.
         extra: what is made beside the sweep.
+        note: what a reader should know about the figure.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Figure:
     images: int = 0
     show: list[dict[str, Any]] = field(default_factory=list)
     extra: Extra | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a setting changes of an experiment.
+    """The changes that a setting makes to an experiment.
 
     Args:
         images: keys of `images`, in the place of all that the file says of them.
@@ -129,7 +131,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Setting:
-    """What stands in the place of what.
+    """A setting: models, images and metrics in the place of others.
 
     Args:
         title: in words.

@@ -67,10 +67,11 @@ def summary_of(found: Reproduction) -> str:
 
 
 def measured_in_words(part: Part) -> str:
-    """Return a part as one line: what it is, its mean with the interval, and what the claim asks."""
+    """Return a part as one line: what it is, its mean with the interval, what the claim asks, the number of images."""
     if part.estimate is None:
         return f"{part.label}: not tested"
-    return f"{part.label}: {number_in_words(part)} ({bound_in_words(part)}: {part.outcome})"
+    images = f", n = {part.estimate.images}" if part.estimate.images else ""
+    return f"{part.label}: {number_in_words(part)} ({bound_in_words(part)}{images}: {part.outcome})"
 
 
 def number_in_words(part: Part) -> str:
@@ -99,6 +100,7 @@ def _part(part: Part) -> dict[str, Any]:
         "mean": e and e.mean,
         "low": e and e.low,
         "high": e and e.high,
+        "images": e and e.images,
         "above": part.above if isfinite(part.above) else None,
         "below": part.below if isfinite(part.below) else None,
         "outcome": part.outcome,

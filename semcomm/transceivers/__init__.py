@@ -23,13 +23,16 @@ from semcomm.transceivers.generative import (
     UnCLIP,
 )
 from semcomm.transceivers.hybrid import Hybrid
-from semcomm.transceivers.learned import LSCI, DeepJSCC
+from semcomm.transceivers.learned import LSCI, DeepJSCC, Learned
+from semcomm.transceivers.module import TorchJSCC
+from semcomm.transceivers.peers import WITT, SwinJSCC
 from semcomm.transceivers.random_bits import RandomBits
 from semcomm.transceivers.separate import Separate
 from semcomm.transceivers.softcast import SoftCast
 
 __all__ = [
     "LSCI",
+    "WITT",
     "Adaptive",
     "AdaptiveGenerative",
     "AtCapacity",
@@ -41,6 +44,7 @@ __all__ = [
     "GenerativeModel",
     "Hybrid",
     "Info",
+    "Learned",
     "Link",
     "RandomBits",
     "Reception",
@@ -51,9 +55,11 @@ __all__ = [
     "Signal",
     "SoftCast",
     "StableUnCLIP",
+    "SwinJSCC",
     "TextAndLatent",
     "TextAndSketch",
     "TextToImage",
+    "TorchJSCC",
     "Transceiver",
     "Translation",
     "UnCLIP",

@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 from semcomm.channels import ChannelOutput
 from semcomm.errors import ConfigurationError
 from semcomm.jscc.codec import Allocation, Codec, Precision, effective_snr_db, estimates_of, gain_bytes, gains_from
-from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name, checked
-from semcomm.jscc.loading import hash_of, load_codec, slice_bits
+from semcomm.jscc.constellation import BITS_PER_SYMBOL, Name
+from semcomm.jscc.deepjscc_pytorch import is_of_deep_jscc_pytorch, load_deep_jscc_pytorch
+from semcomm.jscc.loading import hash_of, load_codec, path_of, slice_bits
 from semcomm.ledger import Ledger
 from semcomm.models import UsesWeights, device_of
 from semcomm.transceivers.base import Info, Signal, Transceiver
@@ -50,6 +51,7 @@ class Learned(UsesWeights, Transceiver):
 
     receiver_slices: int | None = None
     model_shared_by: int | None = None
+    refine: int = 0
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Learned(UsesWeights, Transceiver):
     ) -> None:
         self.checkpoint = checkpoint
         self.layers = layers
-        self.constellation = constellation and checked(constellation)
+        self.constellation = constellation
         self.assumed_snr_db = assumed_snr_db
         self.precision = precision
         self.device = device
@@ -94,7 +96,7 @@ class Learned(UsesWeights, Transceiver):
         codec = self.codec()
         known_snr_db = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
         plan = self.plan(codec, images, known_snr_db)
-        symbols, gains = codec.send(images, known_snr_db, plan)
+        symbols, gains = codec.send(images, known_snr_db, plan, self.refine)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
         model_bits = [0.0] * len(images)
@@ -153,6 +155,8 @@ class LSCI(Learned):
         model_shared_by: charge the decoder's slices that are needed, 16 bits a weight, to so many images
             (`model_bits`); None if the receiver has them already.
         assumed_snr_db: SNR that the transmitter assumes where the channel lets it know none.
+        refine: gradient steps on each image's symbols through the decoder at the known SNR, before they are sent
+            (`semcomm.jscc.refinement`); about 1.7 s of a core for each step and megapixel. None by default.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
@@ -169,6 +173,7 @@ class LSCI(Learned):
         receiver_slices: int | None = None,
         model_shared_by: int | None = None,
         assumed_snr_db: float = 10.0,
+        refine: int = 0,
         precision: Precision = "fp32",
         device: str = "auto",
     ) -> None:
@@ -178,14 +183,17 @@ class LSCI(Learned):
             raise ConfigurationError(f"channel_uses_per_pixel is {channel_uses_per_pixel}; it must be above 0")
         if model_shared_by is not None and model_shared_by < 1:
             raise ConfigurationError(f"model_shared_by is {model_shared_by}; it must be at least 1 image")
+        if refine < 0:
+            raise ConfigurationError(f"refine is {refine}; it is a number of steps, at least 0")
         self.checkpoint = checkpoint
         self.layers = layers
         self.channel_uses_per_pixel = channel_uses_per_pixel
-        self.constellation = checked(constellation)
+        self.constellation = constellation
         self.allocation = allocation or ("uniform" if layers else "adaptive")
         self.receiver_slices = receiver_slices
         self.model_shared_by = model_shared_by
         self.assumed_snr_db = assumed_snr_db
+        self.refine = refine
         self.precision = precision
         self.device = device
 
@@ -206,10 +214,14 @@ class LSCI(Learned):
 class DeepJSCC(Learned):
     """The five-layer network of Bourtsoulatze, Kurka and Gündüz 2019 (`semcomm.jscc.deepjscc`), on analog symbols.
 
+    It takes checkpoints of Deep-JSCC-PyTorch too. The SNR that those name is 3.01 dB below Es/N0: the column
+    `snr_label_db` has it.
+
     Args:
-        checkpoint: a codec that comes with semcomm, a file of weights, or a training's folder; none takes the one that
-            comes with semcomm for `channel_uses_per_pixel`.
+        checkpoint: a codec that comes with semcomm, a file of weights (also of Deep-JSCC-PyTorch), or a training's
+            folder; none takes the one that comes with semcomm for `channel_uses_per_pixel`.
         channel_uses_per_pixel: 0.5 (CBR 1/6) or 0.25 (CBR 1/12) with the codecs that come with semcomm.
+        trust_pickle: read a pickle of Deep-JSCC-PyTorch. Even then only tensors, numbers and containers are read.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
@@ -221,6 +233,7 @@ class DeepJSCC(Learned):
         self,
         checkpoint: str | None = None,
         channel_uses_per_pixel: float | None = None,
+        trust_pickle: bool = False,
         precision: Precision = "fp32",
         device: str = "auto",
     ) -> None:
@@ -231,6 +244,7 @@ class DeepJSCC(Learned):
             )
         self.checkpoint = checkpoint
         self.channel_uses_per_pixel = channel_uses_per_pixel
+        self.trust_pickle = trust_pickle
         self.precision = precision
         self.device = device
 
@@ -238,6 +252,21 @@ class DeepJSCC(Learned):
     def file(self) -> str:
         """The checkpoint, by name or path."""
         return self.checkpoint or SHIPPED[self.channel_uses_per_pixel]
+
+    def codec(self, held: int | None = None) -> Codec:
+        """Return the codec, of Deep-JSCC-PyTorch where the checkpoint is theirs."""
+        path = path_of(self.file)
+        if is_of_deep_jscc_pytorch(path):
+            return load_deep_jscc_pytorch(path, self.trust_pickle, str(device_of(self.device)), self.precision)
+        return super().codec(held)
+
+    def receive(
+        self, output: ChannelOutput, control: Sequence[CodecControl], rng: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Info]:
+        """Turn equalised symbols into images [B, 3, H, W]."""
+        images, info = super().receive(output, control, rng)
+        offset = self.codec().card.get("snr_offset_db")
+        return images, {**info, "snr_label_db": effective_snr_db(output) - offset} if offset else info
 
     def plan(self, codec: Codec, images: Tensor, snr_db: Tensor) -> Tensor:
         """Return the one layer everywhere."""

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from semcomm.cli import _assignment
 from semcomm.codecs import FloatLatent, QuantisedLatent
+from semcomm.configuration import assignment
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, MetricError, ModelError
 from semcomm.experiment.experiment import load
 from semcomm.images import read_image
@@ -45,7 +45,7 @@ def laughs(one: str, many: str) -> str:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (LINK + "title: 2001-99-99", "month must be in 1..12"),
+        (LINK + "title: !!timestamp 2001-99-99", "month must be in 1..12"),
         (LINK + "title: " + "[" * 5000, "nested more than 50 deep"),
         (LINK + "? " * 9000, "nested too deeply"),
         (LINK + "title: &t [*t]", "nested more than 50 deep"),
@@ -111,13 +111,13 @@ def test_class_paths_of_tasks(path):
 
 
 def test_training_files_and_assignments(tmp_path):
-    for text in ("[" * 200_000, "steps: 2001-99-99"):
+    for text in ("[" * 200_000, "steps: !!timestamp 2001-99-99"):
         (tmp_path / "it.yaml").write_text(text)
         with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
             read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
-        _assignment("seed=2001-99-99")
-    task = {"class_path": "Distillation", "init_args": {"class_folder": "x", "photo_list": "y"}}
+        assignment("seed=!!timestamp 2001-99-99")
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
     with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 

@@ -13,8 +13,8 @@ from semcomm.errors import ConfigurationError, ModelError
 from semcomm.jscc import checks, loading
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.loading import hash_of, load_codec, path_of, shipped, slice_bits
-from semcomm.models import encoder
 from semcomm.models.files import read_weights
+from semcomm.models.generator import files as generator_files
 
 SNR = torch.tensor([10.0])
 
@@ -114,8 +114,8 @@ def test_a_damaged_file(file, damage):
 
 
 def test_weights_of_another_kind(file, tmp_path):
-    with pytest.raises(ModelError, match=r"encoder\.safetensors: is damaged or holds no learned codec"):
-        load_codec(encoder.WEIGHTS)
+    with pytest.raises(ModelError, match=r"generator_autoencoder\.safetensors: is damaged or holds no learned codec"):
+        load_codec(generator_files.WEIGHTS / "generator_autoencoder.safetensors")
     altered(file, lambda tensors, card: card["network"].update(widths=[6, 8, 10]))
     with pytest.raises(ModelError, match="its weights do not fit the network it names"):
         load_codec(file)

@@ -51,7 +51,7 @@ def test_a_changed_value_is_found_by_its_checksum_and_computed_again(tmp_path):
         db.execute("UPDATE receptions SET info = replace(info, 'false', 'true')")
         db.execute("DELETE FROM meta WHERE key = 'seal'")
     notes = []
-    read = open_results(tmp_path, notes.append).table
+    read = open_results(tmp_path, on_note=notes.append).table
     assert len(read) < len(reference)
     assert any("damaged rows of scores are left out" in note for note in notes)
     notes.clear()
@@ -83,7 +83,7 @@ def test_damage_that_the_file_itself_does_not_show(tmp_path, damage):
     notes = []
     assert same(run(experiment(), tmp_path, on_note=notes.append).table, reference)
     assert any("damaged" in note for note in notes)
-    assert same(open_results(tmp_path, notes.append).table, reference)
+    assert same(open_results(tmp_path, on_note=notes.append).table, reference)
 
 
 def test_a_run_of_a_later_format_is_refused_and_not_put_aside(tmp_path):

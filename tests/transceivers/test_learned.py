@@ -253,7 +253,7 @@ def test_requests_that_make_no_sense(files, images, seeds, tmp_path):
         ({"channel_uses_per_pixel": 0.0}, "must be above 0"),
         ({"channel_uses_per_pixel": float("nan")}, "must be above 0"),
         ({"layers": 1, "model_shared_by": 0}, "must be at least 1 image"),
-        ({"layers": 1, "constellation": "8psk"}, "no constellation '8psk' here; choose from analog, qpsk"),
+        ({"layers": 1, "constellation": "8psk"}, "constellation is '8psk'; choose from analog, qpsk"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             LSCI(files["16qam"], **arguments)

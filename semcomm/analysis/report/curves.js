@@ -35,15 +35,22 @@ function showCurves() {
     element("curve-notes").textContent = data.points.length ? "Nothing was measured." : "There are no results yet.";
     return;
   }
+  if (!overs().some((x) => x.key === state.x)) state.x = overs()[0].key;
   thinOut(curveAxes(), state.curveFilters, () => chosenCurves().length, MOST_CURVES);
   const options = (list) => list.map((entry) => [entry.key, entry.label]);
   element("curve-controls").replaceChildren(
     choice("Measure", options(data.y), state.y, (key) => { state.y = key; drawCurves(); }),
-    choice("Over", options(data.x), state.x, (key) => { state.x = key; showCurves(); focusOn("curve-controls", 1); }),
-    ...channelControl((name) => { state.channel = name; drawCurves(); showGallery(); }),
+    choice("Over", options(overs()), state.x, (key) => { state.x = key; showCurves(); focusOn("curve-controls", 1); }),
+    ...channelControl((name) => { state.channel = name; showCurves(); showGallery(); }),
     ...filterControls(curveAxes(), state.curveFilters, drawCurves),
   );
   drawCurves();
+}
+
+// The horizontal axes that curves of this channel have; all where none has one.
+function overs() {
+  const there = data.x.filter((x) => x.channels.includes(state.channel));
+  return there.length ? there : data.x;
 }
 
 function focusOn(controls, number) {
@@ -134,7 +141,7 @@ function hoverText(curve, point, x, y) {
   const value = isEndless(point) ? "∞" : `${number(point.mean)}  [${number(point.low)}, ${number(point.high)}]`;
   const left = point.infinite ? `, ${point.infinite} infinite left out` : "";
   const lines = [`${asPlotText(x.label)}: ${asPlotText(x.swept ? plain(point.x) : number(point.x))}`, `${asPlotText(y.label)}: ${value}`];
-  return [`<b>${name}</b>`, ...lines, `${plural(point.count, "value")}${left}`].join("<br>");
+  return [`<b>${name}</b>`, ...lines, `${plural(point.count, "value")} of ${plural(point.images, "image")}${left}`].join("<br>");
 }
 
 // A logarithmic axis over whole decades.
@@ -143,6 +150,16 @@ function decades(curves) {
   const logs = means.length ? means.map(Math.log10) : [-1, 0];
   const range = [Math.floor(Math.min(...logs) - 0.2), Math.ceil(Math.max(...logs)) + 0.1];
   return { type: "log", range, dtick: 1, exponentformat: "power" };
+}
+
+// Wide intervals of few images do not squeeze the curves.
+function roomFor(curves) {
+  const points = curves.flatMap((curve) => curve.points).filter((point) => point.mean !== null);
+  const [low, high] = [Math.min, Math.max].map((end) => end(...points.map((point) => point.mean)));
+  if (!(high > low)) return {};
+  const ends = points.flatMap((point) => [point.low, point.high, point.mean]).filter((value) => value !== null);
+  const [bottom, top] = [Math.max(Math.min(...ends), low - (high - low) / 2), Math.min(Math.max(...ends), high + (high - low) / 2)];
+  return { range: [bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom)] };
 }
 
 function layoutOf(shown, x, y, categories, touch) {
@@ -164,7 +181,7 @@ function layoutOf(shown, x, y, categories, touch) {
     hoverlabel: { align: "left", bgcolor: surface, font: { color: ink } },
     dragmode: touch ? false : "zoom",
     xaxis: { ...common, title: title(x), fixedrange: touch, ...places },
-    yaxis: { ...common, title: title(y), fixedrange: touch, ...(y.log ? decades(shown) : {}) },
+    yaxis: { ...common, title: title(y), fixedrange: touch, ...(y.log ? decades(shown) : roomFor(shown)) },
     yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
   };
 }
@@ -196,6 +213,8 @@ function sample(curve) {
   return draw("svg", size, draw("line", line), draw("path", mark));
 }
 
+const few = (points) => points.some((point) => point.images > 1 && point.images < 5);
+
 function notesOn(chosen, curves, x, y) {
   const without = new Set(chosen.filter((curve) => !curves.includes(curve)).map((curve) => curve.transceiver));
   const points = curves.flatMap((curve) => curve.points);
@@ -205,7 +224,8 @@ function notesOn(chosen, curves, x, y) {
   const empty = placed.filter((p) => p.mean === null && !p.infinite).length;
   const name = y.label.replace(/ \(.*\)$/, "");
   return [
-    `Means over images and realisations; bands are ${data.confidence} % bootstrap intervals.`,
+    `Means over ${plural(data.counts.images, "image")} and ${plural(data.counts.realisations, "realisation")}; bands are ${data.confidence} % intervals over images.`,
+    few(placed) && "Intervals over fewer than five images are Student's: wide, and right only for values that are near to normal.",
     placed.some(isEndless) && `▲ ${name} is infinite for every image.`,
     partly && `${plural(partly, "infinite value")} left out of the means and counted apart.`,
     placed.some((p) => isAtZero(p, y)) && `▼ ${name} is 0, which a logarithmic axis has no place for.`,

@@ -85,5 +85,8 @@ function channelControl(onChange) {
 }
 
 function definition(list, pairs) {
-  list.replaceChildren(...pairs.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, number(value))]));
+  const long = (value) => (String(value).length > 14 && typeof value !== "number" ? "long" : "");
+  list.replaceChildren(...pairs.flatMap(([name, value]) => [
+    make("dt", {}, name), make("dd", { className: long(value) }, number(value)),
+  ]));
 }

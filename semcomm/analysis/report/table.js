@@ -7,7 +7,7 @@ const columns = [
   ...data.measured.map(({ key, label }) => ({ name: label, csv: [key], cells: (point) => [point.x[key]] })),
   ...data.y.map(({ key, label }) => ({
     name: label,
-    csv: ["mean", "low", "high", "count", "infinite"].map((part) => `${key} ${part}`),
+    csv: ["mean", "low", "high", "count", "infinite", "images"].map((part) => `${key} ${part}`),
     cells: (point) => point.y[key],
     estimate: true,
   })),

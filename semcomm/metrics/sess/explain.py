@@ -1,4 +1,4 @@
-"""Why two images score as they do: both images with their objects, what was matched with what, and its share."""
+"""Explanation of a score: both images with their objects, what was matched with what, and its share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,14 @@ from semcomm.metrics.sess.scene import Scene, image_similarity
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#009988", "#cc3311", "#33bbee")
-UNMATCHED = "#999999"
+COLOURS = ("#33669c", "#d1495b", "#1f7a34", "#8a6d00", "#7b4ad9", "#8a2f6b", "#b85c00", "#00786f", "#a3271b", "#2a7fa3")
+"""Dark enough for white numbers on them and for text of their own on white (4.5 to 1 and more)."""
+UNMATCHED = "#6b6b6b"
 EDGES = 12
 """Relations drawn in an image, the surest first; all of them are in the data."""
+PLACES = (0.32, 0.44, 0.24, 0.56, 0.68, 0.76)
+"""Places of a relation's name on its arrow: the first that is free is taken; without one it is left out."""
+Box = tuple[float, float, float, float]
 
 
 def explain(metric: SeSS, reference: Tensor, reconstruction: Tensor) -> tuple[dict, tuple[Scene, Scene], Match]:
@@ -97,21 +101,20 @@ def _image(axes: "Axes", image: Tensor, scene: Scene, relations: list[dict], col
         axes.contourf(plane, levels=[0.5, 1.5], colors=[colour], alpha=0.35, extent=extent, origin="upper")
         axes.contour(plane, levels=[0.5], colors=[colour], linewidths=1, extent=extent, origin="upper")
     centre = [_inside(mask) * (height, width) for mask in scene.masks]
+    taken = [(x, y, 0.05 * width, 0.05 * width) for y, x in centre]
     for relation in relations[:EDGES]:
         (y, x), (y2, x2) = centre[relation["subject"]], centre[relation["object"]]
         arrow = {"arrowstyle": "-|>", "color": "black", "lw": 0.8, "alpha": 0.7, "shrinkA": 6, "shrinkB": 6}
         axes.annotate("", (x2, y2), (x, y), arrowprops=arrow)
         box = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.6}
+        text = relation["predicate"]
+        size = 0.0105 * width * (len(text) + 1), 0.032 * width
         # nearer to the subject, so that the two directions of a pair do not write over each other
-        axes.text(
-            0.68 * x + 0.32 * x2,
-            0.68 * y + 0.32 * y2,
-            relation["predicate"],
-            fontsize=5,
-            ha="center",
-            va="center",
-            bbox=box,
-        )
+        places = [((1 - at) * x + at * x2, (1 - at) * y + at * y2) for at in PLACES]
+        place = next((p for p in places if not any(_overlap((*p, *size), other) for other in taken)), None)
+        if place:
+            taken.append((*place, *size))
+            axes.text(*place, text, fontsize=5.5, ha="center", va="center", bbox=box)
     for number, (y, x) in enumerate(centre):
         axes.text(
             x,
@@ -125,6 +128,11 @@ def _image(axes: "Axes", image: Tensor, scene: Scene, relations: list[dict], col
             bbox={"boxstyle": "circle,pad=0.2", "fc": colours[number], "ec": "white"},
         )
     axes.set_axis_off()
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    """Say whether two boxes, centre and size, have anything in common."""
+    return all(abs(one[n] - other[n]) < (one[n + 2] + other[n + 2]) / 2 for n in (0, 1))
 
 
 def _inside(mask: np.ndarray) -> np.ndarray:
@@ -151,4 +159,4 @@ def _shares(axes: "Axes", data: dict, colours: list[str]) -> None:
     for row, (*texts, colour) in enumerate(lines):
         y = 1 - (row + 1) / max(len(lines) + 1, 14)
         for x, text, align in zip((0.0, 0.62, 1.0), texts, ("left", "right", "right")):
-            axes.text(x, y, text, color=colour, ha=align, transform=axes.transAxes)
+            axes.text(x, y, text, color=colour, ha=align, transform=axes.transAxes, wrap=True)
