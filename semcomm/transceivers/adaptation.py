@@ -126,16 +126,17 @@ class Adaptive(Component):
 
     def image_error_rate(self, states: States, mode: Mode, payload_bits: int) -> float:
         """Return how often an image of `payload_bits` is expected not to arrive whole."""
-        return float(1 - (1 - self._block_error_rates(states, mode, payload_bits)).prod(axis=1).mean() - 1e-9)
+        rates = self._block_error_rates(states, mode, payload_bits, MARGIN_DB)
+        return float(1 - (1 - rates).prod(axis=1).mean() - 1e-9)
 
-    def _block_error_rates(self, states: States, mode: Mode, payload_bits: int) -> np.ndarray:
+    def _block_error_rates(self, states: States, mode: Mode, payload_bits: int, margin_db: float = 0.0) -> np.ndarray:
         """Return the error rate of each code block in each course of the channel, [courses, blocks]."""
         code, constellation = mode
         blocks, bits_per_symbol = code.blocks(payload_bits), constellation.bits_per_symbol
         uses = payload_bits / efficiency(mode)
         effective = states.effective_snr_db(bits_per_symbol, uses, blocks)
         waterfall = load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits)
-        return waterfall.block_error_rate(effective - MARGIN_DB)
+        return waterfall.block_error_rate(effective - margin_db)
 
     def _expected(self, states: States, mode: Mode, payload_bits: int, quality: Quality) -> float:
         """Return the mean of the quality of what arrives before the first block that is lost."""
