@@ -78,6 +78,7 @@ def test_the_bound_is_one():
     images = smooth_images(2, 64, 72)
     seeds = seeds_of(images)
     for channel in CHANNELS.values():
+        channel = channel.replaced(csi="instantaneous")  # with average CSI the bound counts on outage
         bound = AtCapacity(JPEG2000(), 0.5).transmit(images, channel, seeds).ledger.source_bits
         uses = [int(0.5 * 64 * 72)] * 2
         assert (bound <= channel.capacity(seeds, uses) * uses[0]).all()
