@@ -1,4 +1,4 @@
-"""What is left of a JPEG 2000 image whose codestream was cut short or has flipped bits, by layers and decoder.
+"""Quality of JPEG 2000 images whose codestream was cut short or has flipped bits, by layers and decoder.
 
     python -m benchmarks.damaged_jpeg2000 FOLDER [--limit N]
 

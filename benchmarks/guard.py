@@ -1,4 +1,4 @@
-"""What the guard's process costs: decoding in it beside decoding in this one, in one run.
+"""Cost of the guard's process: decoding in it beside decoding in this one, in one run.
 
 python -m benchmarks.guard [FOLDER]
 """

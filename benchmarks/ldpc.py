@@ -1,4 +1,4 @@
-"""How fast and how good is our LDPC decoder, beside Sionna's and pyldpc's, on the same LLRs in the same run?
+"""Speed and quality of our LDPC decoder beside Sionna's and pyldpc's, on the same LLRs in the same run.
 
 Code blocks of 5G NR, BPSK over AWGN, Es/N0 with complex noise of variance N0. The code rate and Eb/N0 are those of
 the code block, its CRC counted as information. Sionna runs 20 iterations of flooding belief propagation with the

@@ -33,4 +33,4 @@ class Analog(Transceiver):
         for symbols, (mean, scale, height, width, *original) in zip(output.equalised(), control):
             small = (torch.view_as_real(symbols).flatten() * scale + mean).view(1, 3, height, width)
             images.append(interpolate(small, original, mode="bicubic"))
-        return torch.cat(images), {}
+        return torch.cat(images).clamp(0, 1), {}

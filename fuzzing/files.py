@@ -29,7 +29,7 @@ from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
-from semcomm.transceivers.adaptation import Thresholds, load_thresholds
+from semcomm.transceivers.thresholds import Thresholds, load_thresholds
 
 YAML = b"""\
 title: A test
@@ -234,13 +234,22 @@ def _thresholds(data: bytes) -> None:
     from semcomm.codecs import LDPC5G, QAM
 
     found: Thresholds = load_thresholds(file_of(data, "thresholds.json"))
-    found.rows(LDPC5G(0.5), QAM("qpsk"))
+    found.waterfall(LDPC5G(0.5), QAM("qpsk"), 4000).snr_db(0.05)
 
 
 THRESHOLDS = {
     "code": "semcomm.codecs.LDPC5G",
     "block_error_rates": [0.1, 0.01],
-    "rows": [{"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "snr_db": [1.0, 1.4]}],
+    "rows": [
+        {
+            "constellation": "qpsk",
+            "code_rate": 0.5,
+            "payload_bits": bits,
+            "construction": "base graph 1",
+            "snr_db": [1.0, 1.4],
+        }
+        for bits in (4000, 8000)
+    ],
 }
 
 

@@ -32,11 +32,20 @@ class Cache:
         """Return the value kept under `key`, or make and keep it. What `make` raises passes through."""
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = make()
-                while len(self._kept) > self.most:
-                    self._kept.popitem(last=False)
+                self[key] = make()
+            return self[key]
+
+    def __getitem__(self, key: Hashable) -> Any:
+        with self._lock:
             self._kept.move_to_end(key)
             return self._kept[key]
+
+    def __setitem__(self, key: Hashable, value: Any) -> None:
+        with self._lock:
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+            while len(self._kept) > self.most:
+                self._kept.popitem(last=False)
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept

@@ -1,6 +1,8 @@
 """The commands. Each is a few lines: parse, call the library, print."""
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +27,8 @@ def run(argv: Sequence[str]) -> None:
     )
     on_ray.add_argument("--package", action="append", default=[], metavar="PATH", help="of yours, sent to the nodes")
     parser.add_argument("--no-report", action="store_true", help="results only, without figures and report")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
+    from semcomm.configuration import assignment
     from semcomm.experiment.experiment import load
     from semcomm.experiment.shipped import experiment_file
     from semcomm.runs.cluster import RayCluster
@@ -39,11 +42,12 @@ def run(argv: Sequence[str]) -> None:
     elif arguments.address or arguments.store or arguments.package:
         raise ConfigurationError("--address, --store and --package are for --executor ray")
     file = experiment_file(arguments.file)
-    sys.path[:0] = [str(file.resolve().parent), str(Path.cwd())]  # where a user's own classes are
-    experiment = load(file, dict(_assignment(text) for text in arguments.set))
+    _find_classes(file.resolve().parent)
+    experiment = load(file, dict(assignment(text) for text in arguments.set))
     out = arguments.out or Path("runs") / file.stem
+    workers = default_workers() if arguments.workers is None else arguments.workers
     with progress() as on_progress:
-        results = run_experiment(experiment, out, arguments.workers or default_workers(), on_progress, note, cluster)
+        results = run_experiment(experiment, out, workers, on_progress, note, cluster)
     show(results)
     if not arguments.no_report:
         _report(results)
@@ -60,6 +64,7 @@ def report(argv: Sequence[str]) -> None:
     from semcomm.runs.run import open_results
     from semcomm.terminal import note
 
+    _find_classes()
     _report(open_results(arguments.folder, on_note=note), arguments.style)
 
 
@@ -79,6 +84,7 @@ def compare(argv: Sequence[str]) -> None:
     from semcomm.runs.run import open_results
     from semcomm.terminal import note, show_comparison
 
+    _find_classes()
     results = open_results(*arguments.folders, on_note=note)
     found = compare_curves(results, arguments.to, arguments.x, arguments.metric, arguments.each)
     show_comparison(found, arguments.format, arguments.x, arguments.metric)
@@ -91,17 +97,18 @@ def reproduce(argv: Sequence[str]) -> None:
     _add_setting(parser)
     parser.add_argument("--out", type=Path, help="folder for runs and page (default: runs/reproduce-SETTING)")
     parser.add_argument("--workers", type=int, help="processes of one thread each (default: the number of cores)")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
+    from semcomm.configuration import assignment
     from semcomm.reproduce import reproduce as reproduce_papers
     from semcomm.reproduce.summary import counts_of
     from semcomm.runs.run import default_workers
     from semcomm.terminal import note, progress, show_pairs
 
-    sys.path[:0] = [str(Path.cwd())]  # where a user's own classes are
+    _find_classes()
     names = [name for name in arguments.names if "=" not in name]
-    changes = dict(_assignment(text) for text in arguments.names if "=" in text)
+    changes = dict(assignment(text) for text in arguments.names if "=" in text)
     out = arguments.out or Path("runs") / f"reproduce-{Path(arguments.setting).stem}"
-    workers = arguments.workers or default_workers()
+    workers = default_workers() if arguments.workers is None else arguments.workers
     with progress() as on_progress:
         found = reproduce_papers(
             names, arguments.setting, out, workers, changes, arguments.experiments, on_progress, note
@@ -130,32 +137,42 @@ def _add_setting(parser: argparse.ArgumentParser, default: str = "embedded") -> 
 
 def transmit(argv: Sequence[str]) -> None:
     """Send one image through one transceiver: writes what arrives, prints what it cost and how good it is."""
-    import jsonargparse
-
+    parser = _parser(transmit, allow_abbrev=False)
+    parser.add_argument("image", type=Path, help="image to send")
+    after = "its arguments follow it, as --{0}.{1}"
+    parser.add_argument("--transceiver", metavar="CLASS", help=after.format("transceiver", "layers 4"))
+    parser.add_argument("--channel", metavar="CLASS", default="AWGN", help=after.format("channel", "snr_db 12"))
+    parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM"], help="classes, as PSNR SSIM")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--realisation", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("received.png"), help="where to write what arrives (PNG)")
+    argv, given = _dotted(argv, ("transceiver", "channel"))
+    arguments = parser.parse_args(argv)
     from semcomm.channels import Channel
-    from semcomm.configuration import build, command_line
+    from semcomm.configuration import all_overridden, build
+    from semcomm.experiment.machine import check_devices
     from semcomm.images import read_image, write_image
     from semcomm.metrics import Metric
     from semcomm.seeds import seeds_of
     from semcomm.terminal import show_pairs, steps
     from semcomm.transceivers import Link
 
-    parser = jsonargparse.ArgumentParser(prog="semcomm transmit", description=transmit.__doc__)
-    parser.add_argument("image", type=str, help="image to send")
-    parser.add_argument("--transceiver", type=Link, default=DEFAULT_TRANSCEIVER, help="class; its arguments follow it")
-    parser.add_argument(
-        "--channel", type=Channel, default={"class_path": "AWGN"}, help="class; its arguments follow it"
-    )
-    parser.add_argument("--metrics", type=list[str], default=["PSNR", "SSIM"], help="classes, as [PSNR, SSIM]")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--realisation", type=int, default=0)
-    parser.add_argument("--out", type=str, default="received.png", help="where to write what arrives (PNG)")
-    arguments, made = command_line(parser, argv)
-    metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
+    _find_classes()
+    described = {"transceiver": arguments.transceiver or DEFAULT_TRANSCEIVER, "channel": arguments.channel}
+    described = all_overridden(described, given)
+    link = build(Link, described["transceiver"], "--transceiver")
+    channel = build(Channel, described["channel"], "--channel")
+    metrics = [build(Metric, name, "--metrics") for name in _names(arguments.metrics)]
+    _check_output(arguments.out, (".png",), arguments.image)
     image = read_image(arguments.image)[None]
     seeds = seeds_of(image, arguments.seed, arguments.realisation)
+    for component in (link, *metrics):  # missing weights and impossible sizes are errors now
+        check_devices(component, type(component).__name__)
+        component.recipe()
+    for metric in metrics:
+        metric.check(image, image)
     with steps():
-        reception = made.transceiver.transmit(image, made.channel, seeds)
+        reception = link.transmit(image, channel, seeds)
     write_image(arguments.out, reception.images[0])
     ledger = reception.ledger
     counts = ("source_bits", "coded_bits", "channel_uses", "side_bits", "pilot_uses", "bpp", "cbr", "code_rate")
@@ -183,16 +200,17 @@ def score(argv: Sequence[str]) -> None:
     parser = _parser(score)
     parser.add_argument("reference", type=Path)
     parser.add_argument("reconstruction", type=Path)
-    parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes")
+    parser.add_argument("--metrics", nargs="+", default=["PSNR", "SSIM", "MSSSIM"], help="classes, as PSNR SSIM")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per pair")
     arguments = parser.parse_args(argv)
     from semcomm.configuration import build
     from semcomm.metrics import Metric
     from semcomm.metrics.scoring import score_files
-    from semcomm.terminal import show_table
+    from semcomm.terminal import note, show_table
 
-    metrics = [build(Metric, name, "--metrics") for name in arguments.metrics]
-    table = score_files(arguments.reference, arguments.reconstruction, metrics)
+    _find_classes()
+    metrics = [build(Metric, name, "--metrics") for name in _names(arguments.metrics)]
+    table = score_files(arguments.reference, arguments.reconstruction, metrics, note)
     if arguments.json:
         print(table.to_json(orient="records", indent=2))
     else:
@@ -212,6 +230,7 @@ def thresholds(argv: Sequence[str]) -> None:
     from semcomm.transceivers.adaptation import TABLE_RATES
     from semcomm.transceivers.measurement import COMMON_RATES, measure
 
+    _check_output(arguments.out, (".json",))
     names = arguments.constellations
     if arguments.rates:
         modes = [(LDPC5G(rate), name) for rate in arguments.rates for name in names]
@@ -232,6 +251,8 @@ def sess(argv: Sequence[str]) -> None:
     explaining.add_argument("--json", action="store_true", help="print the match as JSON")
     tuning = parts.add_parser("tune", help="find the constants whose scores are nearest to people's")
     tuning.add_argument("triplets", type=Path, help="CSV or JSON lines: reference, first, second and their scores")
+    tuning.add_argument("--images", type=Path, metavar="DIR", help="of a file of pairs: where its images are")
+    tuning.add_argument("--limit", type=int, metavar="N", help="so many rows only, drawn at random")
     tuning.add_argument("--out", type=Path, default=Path("sess-parameters.json"), help="file of parameters to write")
     tuning.add_argument("--trials", type=int, default=100)
     tuning.add_argument("--method", choices=["random", "tpe"], default="random")
@@ -241,6 +262,10 @@ def sess(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     from semcomm.metrics.sess import SeSS
 
+    if arguments.part == "explain":
+        _check_output(arguments.out, (".png", ".pdf", ".svg"), arguments.reference, arguments.reconstruction)
+    else:
+        _check_output(arguments.out, (".json",), arguments.triplets)
     metric = SeSS(parameters=arguments.parameters)
     if arguments.part == "explain":
         _explain(metric, arguments)
@@ -264,10 +289,12 @@ def _explain(metric: Any, arguments: argparse.Namespace) -> None:
 
 
 def _tune(metric: Any, arguments: argparse.Namespace) -> None:
-    from semcomm.metrics.sess.tuning import draw_distributions, rate, read_triplets, tune
-    from semcomm.terminal import show_pairs
+    from semcomm.metrics.sess.human import read_human
+    from semcomm.metrics.sess.tuning import draw_distributions, rate, tune
+    from semcomm.terminal import note, show_pairs
 
-    rated = rate(read_triplets(arguments.triplets), metric.backend, metric.parameters.crop)
+    rows = read_human(arguments.triplets, arguments.images, limit=arguments.limit, on_note=note)
+    rated = rate(rows, metric.backend, metric.parameters.crop)
     predicates = metric.backend.predicate_similarity()
     tuned = tune(rated, predicates, metric.parameters, arguments.trials, arguments.method, arguments.seed)
     tuned.parameters.save(arguments.out)
@@ -275,6 +302,14 @@ def _tune(metric: Any, arguments: argparse.Namespace) -> None:
     for name, values in (("before", tuned.before), ("after", tuned.after)):
         show_pairs({f"{name}: {key} on held-out triplets": value for key, value in values.items()})
     print(f"parameters: {arguments.out}\ndistributions: {arguments.out.with_suffix('.png')}")
+
+
+def ratings(argv: Sequence[str]) -> None:
+    """Ask people how alike images are, and say how metrics agree with them."""
+    from semcomm.ratings.command import main as ratings_main
+    from semcomm.terminal import note, show_table
+
+    ratings_main(argv, _parser(ratings), note, show_table)
 
 
 def models(argv: Sequence[str]) -> None:
@@ -331,14 +366,15 @@ def train(argv: Sequence[str]) -> None:
     parser.add_argument("set", nargs="*", metavar="KEY=VALUE", help="set a key of the file, e.g. steps=2000")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training: checkpoints, logs, weights")
     parser.add_argument("--export", action="store_true", help="train no further; write the last checkpoint's weights")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
+    from semcomm.configuration import assignment
     from semcomm.terminal import note
     from semcomm.training.configuration import portable_command, read
     from semcomm.training.loop import train as train_task
     from semcomm.training.settings import EXCLUDED_FROM_RECIPE
 
-    sys.path[:0] = [str(arguments.file.resolve().parent), str(Path.cwd())]  # where a user's own tasks are
-    task, settings = read(arguments.file, [_assignment(text) for text in arguments.set])
+    _find_classes(arguments.file.resolve().parent)
+    task, settings = read(arguments.file, [assignment(text) for text in arguments.set])
     command = portable_command(arguments.file, arguments.set, EXCLUDED_FROM_RECIPE | task.excluded_from_recipe)
     path = train_task(task, settings, arguments.out, note, command, arguments.export)
     if path is not None:
@@ -347,7 +383,7 @@ def train(argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     command.__name__: command
-    for command in (run, report, compare, reproduce, data, transmit, score, sess, train, models, thresholds)
+    for command in (run, report, compare, reproduce, data, transmit, score, sess, ratings, train, models, thresholds)
 }
 
 
@@ -361,10 +397,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0
     if argv[0] not in COMMANDS:
-        print(f"semcomm: there is no command {argv[0]!r}\n\n{_usage()}", file=sys.stderr)
+        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"semcomm: there is no command {argv[0]!r}{hint}\n\n{_usage()}", file=sys.stderr)
         return 2
     try:
-        COMMANDS[argv[0]](argv[1:])
+        COMMANDS[argv[0]](_joined(argv[1:]))
     except SemcommError as error:
         print(f"semcomm: error: {error}", file=sys.stderr)
         return 1
@@ -392,31 +430,75 @@ def _usage() -> str:
     )
 
 
-def _parser(command: Callable) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"semcomm {command.__name__}", description=command.__doc__)
+def _parser(command: Callable, **options: Any) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"semcomm {command.__name__}", description=command.__doc__, **options)
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Return arguments with negative numbers joined to their option: argparse takes -1e1 for one."""
+    found: list[str] = []
+    for text in argv:
+        if re.fullmatch(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) and found and re.match(r"--[^=]+$", found[-1]):
+            found[-1] += f"={text}"
+        else:
+            found.append(text)
+    return found
+
+
+def _dotted(argv: Sequence[str], names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return arguments without those of the form `--NAME.KEY VALUE`, and these: key -> value, read as YAML."""
     from semcomm.parsing import parse_yaml
 
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ConfigurationError(f"{text!r}: expected KEY=VALUE, as in images.limit=2 or sweep.channel.snr_db=[0,5,10]")
+    left, given, texts = [], {}, iter(argv)
+    for text in texts:
+        key, equals, value = text.removeprefix("--").partition("=")
+        if not (text.startswith("--") and key.partition(".")[0] in names and "." in key):
+            left.append(text)
+            continue
+        value = value if equals else next(texts, None)
+        if value is None:
+            raise ConfigurationError(f"{text}: a value is missing")
+        try:
+            given[key] = parse_yaml(value)
+        except ValueError:
+            given[key] = value
+    return left, given
+
+
+def _names(texts: Sequence[str]) -> list[str]:
+    """Return the names in `PSNR SSIM`, `PSNR,SSIM` or `[PSNR, SSIM]`."""
+    return re.findall(r"[^\s,\[\]]+", " ".join(texts))
+
+
+def _find_classes(*folders: Path) -> None:
+    """Let classes of the user's own be imported from the working directory, and from beside a file."""
+    sys.path[:0] = [str(folder) for folder in (*folders, Path.cwd())]
+
+
+def _check_output(path: Path, suffixes: Sequence[str], *inputs: Path) -> None:
+    """Refuse a file that could not be written when the work is done; its folder is made if need be."""
+    import tempfile
+
+    if path.suffix.lower() not in suffixes:
+        raise ConfigurationError(f"--out {path}: is written as {' or '.join(suffixes)}; end its name so")
+    if any(path.exists() and one.exists() and path.samefile(one) for one in inputs):
+        raise ConfigurationError(f"--out {path}: is an input, which would be overwritten; name another file")
     try:
-        return key, parse_yaml(value)
-    except ValueError:
-        raise ConfigurationError(f"{text!r}: the value cannot be read as YAML") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+    except OSError as error:
+        raise ConfigurationError(f"--out {path}: cannot be written ({error.strerror or error})") from None
 
 
 def _report(results: Any, style: Path | None = None) -> None:
-    from dataclasses import replace
-
     from semcomm.analysis.figures import draw
     from semcomm.analysis.report import write_report
     from semcomm.experiment.figure import read_style
     from semcomm.terminal import note
 
     look, figures = read_style(style) if style else ({}, [])
-    drawn = replace(results, experiment=replace(results.experiment, figures=figures)) if figures else results
-    draw(drawn, results.folder / "figures", look, note)
+    draw(results, results.folder / "figures", look, figures, note)
     print(f"report: {write_report(results, results.folder / 'report.html')}")

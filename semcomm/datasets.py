@@ -18,11 +18,12 @@ class DataSet:
     Attributes:
         name: what `images.path` takes.
         title: in words.
-        source: address to get it from.
+        source: address of its archive or, as `save` says, of the page that has its images.
         terms: under which it may be used.
         count: how many images it has.
         folders: where its images lie within its folder, as they are unpacked; "" is the folder itself.
         pattern: of the images' names.
+        save: which files to save from the source; None for an archive to unpack.
     """
 
     name: str
@@ -32,6 +33,12 @@ class DataSet:
     count: int
     folders: tuple[str, ...] = ("",)
     pattern: str = "*.jpg"
+    save: str | None = None
+
+    @property
+    def way(self) -> str:
+        """Instructions to get it."""
+        return f"save {self.save} from {self.source}" if self.save else f"unpack {self.source}"
 
 
 _ALL = (
@@ -51,7 +58,16 @@ _ALL = (
         8091,
         ("Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset", "Images", "images", ""),
     ),
-    DataSet("kodak", "Kodak", "https://r0k.us/graphics/kodak/", "free to use", 24, ("", "PhotoCD_PCD0992"), "*.png"),
+    DataSet(
+        "kodak",
+        "Kodak",
+        "https://r0k.us/graphics/kodak/",
+        "free to use",
+        24,
+        ("", "PhotoCD_PCD0992"),
+        "*.png",
+        "kodim01.png to kodim24.png",
+    ),
     DataSet(
         "clic2020-professional",
         "CLIC 2020, professional, validation",
@@ -80,10 +96,11 @@ def images_of(name: str) -> dict[str, Path]:
     known = DATASETS[name]
     root = data_folder() / name
     for part in known.folders:
-        found = {path.name: path for path in sorted((root / part).glob(known.pattern)) if path.is_file()}
+        paths = sorted(path for path in (root / part).glob(known.pattern) if not path.name.startswith("."))
+        found = {path.name: path for path in paths if path.is_file()}
         if found:
             return found
     raise ImageError(
-        f"{known.title} ({known.count:,} images) is not in {root}: unpack {known.source} there, or name its folder "
-        "as images.path (SEMCOMM_DATA names the folder of all data sets)"
+        f"{known.title} ({known.count:,} images) is not in {root}: {known.way} there, or name its folder as "
+        "images.path (SEMCOMM_DATA names the folder of all data sets)"
     )

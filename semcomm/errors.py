@@ -18,7 +18,7 @@ class RateError(SemcommError):
 
 
 class DecodeError(SemcommError):
-    """What arrived cannot be decoded. A link catches it and uses its stated fill."""
+    """A payload that cannot be decoded. A link catches it and uses its stated fill."""
 
 
 class MetricError(SemcommError):
@@ -31,3 +31,7 @@ class ModelError(SemcommError):
 
 class RunError(SemcommError):
     """A run's folder cannot be used or written."""
+
+
+class StudyError(SemcommError):
+    """A study of raters cannot be made, opened or changed, or what a rater sent does not fit it."""

@@ -1,4 +1,4 @@
-"""What a transmission cost. The only place where bpp, CBR and spectral efficiency are computed."""
+"""Cost of a transmission. The only place where bpp, CBR and spectral efficiency are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""What was computed once and is kept: codestreams, embeddings, whatever costs time and depends on its key alone.
+"""Memo of computed values: codestreams, embeddings, whatever costs time and depends on its key alone.
 
 Values are bytes. In memory by default; a run puts a folder behind it, shared by its workers. A file carries its own
 hash: one that was damaged or cut short is computed again.

@@ -130,7 +130,7 @@ def source_hash(cls: type) -> str | None:
         return None
     sources = sorted(ast.dump(tree) for tree in map(_tree, seen.values()) if tree.body)
     if not sources:  # typed into an interpreter
-        methods = {name: value for name, value in vars(cls).items() if inspect.isfunction(value)}
+        methods = {k: inspect.unwrap(v) for k, v in vars(cls).items() if inspect.isfunction(v)}
         sources = sorted(f"{k} {v.__code__.co_code.hex()} {v.__code__.co_consts}" for k, v in methods.items())
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semcomm.images import content_hash
+from semcomm.errors import ImageError
+from semcomm.images import content_hash, images_fault
 
 
 @dataclass(frozen=True)
@@ -31,5 +32,16 @@ class Seed:
 
 
 def seeds_of(images: Tensor | Sequence[Tensor], seed: int = 0, realisation: int = 0) -> list[Seed]:
-    """Return one `Seed` for each image of [B, 3, H, W]."""
+    """Return one `Seed` for each image of [B, 3, H, W], or of a list of [3, H, W].
+
+    Raises:
+        ImageError: when the images are of another shape, type or range.
+    """
+    if isinstance(images, list | tuple):
+        faults = (images_fault(image, one=True) for image in images)
+        fault = next(filter(None, faults), None)
+    else:
+        fault = images_fault(images)
+    if fault:
+        raise ImageError(f"seeds_of: got {fault}")
     return [Seed(f"{seed}/{content_hash(image)}/{realisation}") for image in images]

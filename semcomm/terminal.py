@@ -1,9 +1,10 @@
-"""What the commands show: a progress bar with an estimate, tables."""
+"""Output of the commands: a progress bar with an estimate, tables."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from semcomm.runs.notes import note as note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,11 +12,6 @@ if TYPE_CHECKING:
     from semcomm.analysis.statistics import Estimate
     from semcomm.runs.results import Results
     from semcomm.runs.run import Progress
-
-
-def note(text: str) -> None:
-    """Tell the user something in passing."""
-    print(f"semcomm: {text}", file=sys.stderr)
 
 
 @contextmanager

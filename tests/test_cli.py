@@ -160,3 +160,106 @@ def test_another_experiment_in_the_folder(tmp_path, capsys):
     status, _, error = semcomm(capsys, "run", experiment(tmp_path, seed=5), *arguments)
     assert status == 1
     assert "seed was 0 and is now 5" in error
+
+
+def test_transmit_gives_a_named_class_none_of_the_defaults_arguments(tmp_path, image, capsys):
+    arguments = [
+        "transmit",
+        image,
+        "--transceiver",
+        "lsci",
+        "--transceiver.layers",
+        "2",
+        "--out",
+        tmp_path / "new/a.png",
+    ]
+    status, out, error = semcomm(capsys, *arguments, "--channel.snr_db", "-1e1", "--metrics", "psnr,SSIM")
+    assert status == 0, error
+    values = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert values["mean_layers"] == "2"
+    assert (tmp_path / "new/a.png").exists()
+    assert "SSIM" in values
+    status, out, error = semcomm(capsys, "transmit", image, "--transceiver.code.rate=0.75", "--out", tmp_path / "b.png")
+    assert status == 0, error
+    assert float(dict(line.split(maxsplit=1) for line in out.splitlines())["code_rate"]) == pytest.approx(
+        0.75, abs=0.02
+    )
+
+
+def test_what_is_written_is_refused_before_the_work(tmp_path, image, capsys, monkeypatch):
+    def fail(*_):
+        raise AssertionError("it worked before it looked")
+
+    monkeypatch.setattr("semcomm.transceivers.separate.Separate.transmit", fail)
+    monkeypatch.setattr("semcomm.metrics.sess.SeSS.prepare", fail)
+    before = image.read_bytes()
+    (tmp_path / "link.png").symlink_to(image)
+    (tmp_path / "folder.png").mkdir()
+    cases = {
+        ("transmit", image, "--out", tmp_path / "a.jpg"): "is written as .png",
+        ("transmit", image, "--out", image): "is an input, which would be overwritten",
+        ("transmit", image, "--out", tmp_path / "link.png"): "is an input",
+        ("transmit", image, "--out", tmp_path / "folder.png"): "cannot be written",
+        ("transmit", image, "--out", image / "a.png"): "cannot be written",
+        ("transmit", image, "--metrics", "LPIPS"): "lpips",
+        ("transmit", image, "--metrics", "MSSSIM"): "MSSSIM(window=3)",
+        ("transmit", image, "--metrics", "FID"): "judges sets of images",
+        ("transmit", image, "--transceiver", "AWGN"): "AWGN is a channel, and a transceiver is needed",
+        ("transmit", image, "--transceiver.layers"): "a value is missing",
+        (
+            "transmit",
+            image,
+            "--transceiver",
+            "LSCI",
+            "--transceiver.layers",
+            "4",
+            "--transceiver.device",
+            "gpu",
+        ): "auto",
+        ("sess", "explain", image, image, "--out", image): "is an input",
+        ("sess", "explain", image, image, "--out", tmp_path / "match.xyz"): ".png or .pdf or .svg",
+        ("sess", "tune", tmp_path / "none.csv", "--out", tmp_path / "it.png"): "is written as .json",
+        ("thresholds", "--out", tmp_path / "it.csv"): "is written as .json",
+        ("score", image, image, "--metrics", "FID"): "FID judges sets of images, not image by image: name it",
+        ("score", image, image, "--metrics", "AWGN"): "AWGN is a channel, and a metric is needed",
+    }
+    for arguments, reason in cases.items():
+        status, _, error = semcomm(capsys, *arguments)
+        assert (status, error.count("\n")) == (1, 1), (arguments, error)
+        assert reason in error, error
+    assert image.read_bytes() == before
+
+
+def test_keys_stand_before_and_after_options(tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ("run", "images.size=48", experiment(tmp_path), "--out", out, "seed=3", "--workers", 1)
+    status, _, error = semcomm(capsys, *arguments, "--no-report", "metrics=[psnr]")
+    assert status == 1  # the first word is the file
+    arguments = ("run", experiment(tmp_path), "images.size=48", "--out", out, "seed=3", "--workers", 1)
+    status, _, error = semcomm(capsys, *arguments, "--no-report", "metrics=[psnr]")
+    assert status == 0, error
+    resolved = yaml.safe_load((out / "experiment.yaml").read_text())
+    assert (resolved["seed"], resolved["images"]["size"]) == (3, 48)
+    assert semcomm(capsys, "run", experiment(tmp_path), "--out", out, "--workers", "0")[2].endswith("at least 1\n")
+    status, _, error = semcomm(capsys, "transmitt")
+    assert (status, "did you mean transmit?" in error) == (2, True)
+
+
+def test_the_example_that_an_error_quotes_works(tmp_path, capsys):
+    import shlex
+
+    error = semcomm(capsys, "run", experiment(tmp_path), "limit")[2]
+    examples = shlex.split(error.split("as in ", 1)[1].replace(" or ", " "))
+    assert examples == ["images.limit=2", "sweep.channel.snr_db=[0,5,10]"]
+    arguments = ("run", experiment(tmp_path, sweep={}), "--out", tmp_path / "run", *examples, "--workers", 1)
+    assert semcomm(capsys, *arguments, "--no-report")[0] == 0
+
+
+def test_scoring_leaves_hidden_files_out_and_says_so(tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "x.png", next(iter(ImageSet(limit=1, size=64)))[1])
+    (tmp_path / "a" / "._x.png").write_text("a Mac's")
+    status, out, error = semcomm(capsys, "score", tmp_path / "a", tmp_path / "b", "--metrics", "PSNR,SSIM", "--json")
+    assert (status, len(json.loads(out))) == (0, 1)
+    assert "ignored 1 hidden" in error

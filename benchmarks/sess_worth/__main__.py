@@ -40,7 +40,7 @@ SHORT = (
     *("mean at 0.03 bpp", "mean at 1.0 bpp", "unrelated images", "edits below harmless changes", "… below noise"),
     *("one class or two: AUC", "animals or not: AUC"),
 )
-"""What is shown of the ablations."""
+"""Columns shown of the ablations."""
 SMALL = 128
 """Side at which images of different sizes are compared by metrics that need one size."""
 

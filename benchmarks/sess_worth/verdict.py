@@ -1,4 +1,4 @@
-"""What scores of the cases say of a metric, with intervals over images."""
+"""Worth of a metric by its scores of the cases, with intervals over images."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -83,7 +83,7 @@ ROWS: dict[str, tuple[Callable[[Scores], float], str]] = {
     "one class or two: AUC": (class_auc, "≥ 0.91"),
     "animals or not: AUC": (superclass_auc, "≥ 0.74"),
 }
-"""What is asked, how it is answered from the scores, and what was aimed at."""
+"""Questions, how each is answered from the scores, and the goals."""
 
 
 def interval(function: Callable[[Scores], float], scores: Scores) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def experiments(folder):
         text = path.read_text(encoding="utf-8")
         title = yaml.safe_load(text).get("title")
         told = " ".join(line.lstrip("# ") for line in lines_of_comment(text))
-        rows.append(f"| `{path.relative_to(ROOT)}` | {f'**{title}.** ' if title else ''}{html.escape(told)} |")
+        rows.append(f"| `{path.relative_to(ROOT)}` | {f'**{title}.** ' if title else ''}{told.replace('<', '&lt;')} |")
     return "\n".join(rows)
 
 

@@ -1,6 +1,6 @@
 """Fonts for names in any script: matplotlib's own has no Chinese, Japanese or Korean."""
 
-from functools import lru_cache
+from semcomm.caches import cached
 
 DEFAULT = "DejaVu Sans"
 
@@ -29,12 +29,12 @@ def _lacking(names: list[str], text: str) -> str:
     left = "".join(sorted({character for character in text if character.isprintable() and not character.isspace()}))
     for name in names:
         if left:
-            there = _covered(fonts.findfont(name), left)
+            there = _covered(fonts.findfont(fonts.FontProperties(family=name)), left)
             left = "".join(character for character in left if character not in there)
     return left
 
 
-@lru_cache(maxsize=16)
+@cached(most=16)
 def _further(characters: str) -> str:
     """Return the family that has the most of these characters, an upright sans-serif one before others, or nothing."""
     from matplotlib import font_manager as fonts
@@ -45,12 +45,13 @@ def _further(characters: str) -> str:
             fonts.fontManager.addfont(path)
         except (OSError, RuntimeError):
             continue
-    ranked = sorted(fonts.fontManager.ttflist, key=lambda e: ("Sans" not in e.name, e.style != "normal", e.name))
+    real = [entry for entry in fonts.fontManager.ttflist if not entry.name.startswith("Last Resort")]  # boxes for all
+    ranked = sorted(real, key=lambda entry: ("Sans" not in entry.name, entry.style != "normal", entry.name))
     best = max(ranked, key=lambda entry: len(_covered(entry.fname, characters)))
     return best.name if _covered(best.fname, characters) else ""
 
 
-@lru_cache(maxsize=4096)
+@cached(most=4096)
 def _covered(path: str, characters: str) -> str:
     from matplotlib.ft2font import FT2Font
 

@@ -1,7 +1,8 @@
 """HTML pages from templates; every text in them is escaped unless a template says otherwise."""
 
-from functools import cache
 from typing import Any
+
+from semcomm.caches import cached
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -15,7 +16,7 @@ def render(package: str, template: str, **values: Any) -> str:
     return _environment(package).get_template(template).render(**values)
 
 
-@cache
+@cached(most=8)
 def _environment(package: str) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -7,9 +7,10 @@ sent over other realisations of the channel. With a single image it is about oth
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+
+from semcomm.caches import cached
 
 CONFIDENCE = 0.95
 FEWEST = 5
@@ -139,7 +140,7 @@ def interval(whole: float, without: Sequence[float], confidence: float = CONFIDE
     return whole - down * error, whole + up * error
 
 
-@lru_cache(maxsize=4)
+@cached(most=4)
 def _resamples(n: int) -> np.ndarray:
     """Return how often each of n images is drawn in each resample [RESAMPLES, n]."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)

@@ -1,4 +1,4 @@
-"""What a channel is, and what comes out of it."""
+"""The channel interface and the output of a channel."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def complex_normal(count: int, generator: torch.Generator | None = None, device:
 
 @dataclass(frozen=True)
 class ChannelOutput:
-    """What a receiver sees of a batch, and nothing else.
+    """A batch as a receiver sees it, and nothing else.
 
     Attributes:
         received: one tensor per image: `complex64` symbols [k], or `uint8` bits [n].

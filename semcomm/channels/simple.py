@@ -13,7 +13,7 @@ from semcomm.seeds import Seed
 
 
 class Noiseless(Channel):
-    """What is sent arrives: for source coding alone. It carries symbols and bits."""
+    """A channel without noise: for source coding alone. It carries symbols and bits."""
 
     carries = "either"
 

@@ -5,7 +5,6 @@ first of each axis gives the sign (0 is positive). BPSK uses the real axis alone
 one), so the noise that matters to it has variance N0/2.
 """
 
-from functools import lru_cache
 from math import sqrt
 from typing import Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.codecs.base import Constellation
 from semcomm.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ class QAM(Constellation):
         return torch.from_numpy(np.stack(decided, axis=1).view(np.uint8).ravel())  # interleaves faster than torch
 
 
-@lru_cache
+@cached()
 def axis_of(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
     """Return the levels of one axis by label, and the bits of each label."""
     bits = max(1, bits_per_symbol // 2)
@@ -87,7 +87,7 @@ def axis_of(bits_per_symbol: int) -> tuple[Tensor, Tensor]:
     return levels / sqrt(power), labels.bool()
 
 
-@lru_cache
+@cached()
 def _points(bits_per_symbol: int) -> Tensor:
     levels, _ = axis_of(bits_per_symbol)
     shifts = torch.arange(bits_per_symbol - 1, -1, -1)

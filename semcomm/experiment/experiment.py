@@ -5,30 +5,28 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 from semcomm.channels import Channel
+from semcomm.classes import is_called, spelt_out, unknown_key, with_defaults
 from semcomm.component import Component, plain
-from semcomm.configuration import as_data, as_spec, build, overridden, read_yaml, unknown_key, with_argument
+from semcomm.configuration import all_overridden, as_data, build, read_yaml
 from semcomm.errors import ConfigurationError
+from semcomm.experiment.axes import CHANNEL_AXIS, axes_of, kind_of, label, variants
 from semcomm.experiment.figure import FigureSpec
 from semcomm.images import ImageSet
 from semcomm.memo import key_of
 from semcomm.metrics import Metric, SetMetric
 from semcomm.transceivers import Link
-
-CHANNEL_AXIS = "channel."
-MAX_POINTS = 100_000
-"""Of a transceiver or a channel: each is built before anything is sent."""
+from semcomm.transceivers.checks import COLUMNS
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a transceiver or a metric needs of a machine of a cluster. Whatever it reserves, it computes in one thread.
+    """Needs of a transceiver or a metric on a machine of a cluster. Whatever it reserves, it computes in one thread.
 
     Args:
         cpus: cores, or a share of one.
@@ -84,7 +82,7 @@ def reception_key(recipe: str, image_hash: str, seed: int, realisation: int) -> 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What to send, over what, and how to judge it.
+    """An experiment: images, transceivers, channels, metrics and the axes they are swept over.
 
     Args:
         transceivers: name -> class (`class_path`, `init_args`) and, as `sweep`, the axes that are its own.
@@ -118,14 +116,29 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("transceivers", "channels", "sweep"):
             object.__setattr__(self, name, as_data(getattr(self, name)))
+        metrics = [
+            m if hasattr(m, "recipe") else build(Metric | SetMetric, m, "metrics") for m in _listed(self.metrics)
+        ]
+        object.__setattr__(self, "metrics", metrics)
+        if isinstance(images := _images(self.images), Mapping):
+            object.__setattr__(self, "images", ImageSet(**images))
         for name in ("realisations", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.keep != "all" and self.keep < 0:
+            raise ConfigurationError(f"keep is {self.keep}; it is a number of images from 0 on, or all")
         if not self.transceivers or not self.channels:
             raise ConfigurationError("an experiment needs at least one transceiver and one channel")
+        for name in (*self.transceivers, *self.channels):
+            if not isinstance(name, str):
+                raise ConfigurationError(f"{name!r} is no name: the names of transceivers and channels are text")
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"two metrics have the same column: {', '.join(names)}")
+        for name in names:
+            if name in COLUMNS:
+                raise ConfigurationError(f"the metric {name!r} has the name of another column; call it otherwise")
+        object.__setattr__(self, "figures", [self._figure(figure) for figure in self.figures])
         for name in self.resources:
             if name not in (known := [*self.transceivers, *names]):
                 raise ConfigurationError(f"resources: there is no transceiver or metric {unknown_key(name, known)}")
@@ -133,19 +146,49 @@ class Experiment:
     @cached_property
     def points(self) -> list[Point]:
         """Every combination of transceiver, channel and swept values, in the order of the file."""
-        swept = _axes("sweep", self.sweep)
+        swept = axes_of("sweep", self.sweep)
         shared = {axis: values for axis, values in swept.items() if not axis.startswith(CHANNEL_AXIS)}
         of_channels = {a.removeprefix(CHANNEL_AXIS): v for a, v in swept.items() if a.startswith(CHANNEL_AXIS)}
-        links = _variants(Link, "transceivers", self.transceivers, shared)
-        channels = _variants(Channel, "channels", self.channels, of_channels)
+        links = variants(Link, "transceivers", self.transceivers, shared)
+        channels = variants(Channel, "channels", self.channels, of_channels)
         points = []
         for (name, link, own), (channel_name, channel, theirs) in itertools.product(links, channels):
             if clash := set(own) & set(theirs):
                 raise ConfigurationError(
                     f"{sorted(clash)} is swept both in transceiver {name} and channel {channel_name}"
                 )
-            points.append(Point(name, channel_name, {**own, **theirs}, link, channel))
+            points.append(Point(name, channel_name, self._as_shown({**own, **theirs}), link, channel))
         return points
+
+    def column(self, name: str) -> str:
+        """Return the column that a name means: a metric's by its class or column in any case; others as they are."""
+        columns = {metric.name: type(metric) for metric in self.metrics}
+        called = [column for column, cls in columns.items() if is_called(cls, column, name)]
+        return called[0] if name not in columns and len(called) == 1 else name
+
+    @cached_property
+    def _worded(self) -> set[str]:
+        """The axes that have words beside numbers: all their values are text."""
+        kinds: dict[str, set] = {}
+        entries = [*self.transceivers.values(), *self.channels.values()]
+        own = [entry.get("sweep") or {} for entry in entries if isinstance(entry, Mapping)]
+        for swept in (self.sweep, *(axes for axes in own if isinstance(axes, Mapping))):
+            for axis, values in axes_of("sweep", swept).items():
+                kinds.setdefault(axis.removeprefix(CHANNEL_AXIS), set()).update(kind_of(label(v)) for v in values)
+        return {axis for axis, found in kinds.items() if len(found - {None}) > 1}
+
+    def _as_shown(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        def shown(value: Any) -> Any:
+            value = label(value)
+            return value if value is None or isinstance(value, str) else json.dumps(value)
+
+        return {axis: shown(value) if axis in self._worded else value for axis, value in parameters.items()}
+
+    def _figure(self, figure: FigureSpec) -> FigureSpec:
+        where = {axis.removeprefix(CHANNEL_AXIS): value for axis, value in figure.where.items()}
+        x = self.column(figure.x.removeprefix(CHANNEL_AXIS))
+        y = self.column(figure.y) if isinstance(figure.y, str) else [self.column(one) for one in figure.y]
+        return replace(figure, x=x, y=y, where=self._as_shown(where))
 
     @property
     def image_metrics(self) -> list[Metric]:
@@ -177,11 +220,18 @@ class Experiment:
         """The swept parameters that are the channels'."""
         shared = {axis.removeprefix(CHANNEL_AXIS) for axis in self.sweep if axis.startswith(CHANNEL_AXIS)}
         own = [entry.get("sweep") or {} for entry in self.channels.values() if isinstance(entry, Mapping)]
-        return shared.union(*own)
+        return shared.union(*({axis.removeprefix(CHANNEL_AXIS) for axis in axes} for axes in own))
 
     def resolved(self) -> dict:
         """Return the experiment as plain data with every default spelt out; `load` takes it back."""
-        return plain({f.name: getattr(self, f.name) for f in fields(self)}, described=Component.spec)
+        return self._resolved
+
+    @cached_property
+    def _resolved(self) -> dict:
+        said = plain({f.name: getattr(self, f.name) for f in fields(self)}, described=lambda part: part.spec())
+        for section, kind in (("transceivers", Link), ("channels", Channel)):
+            said[section] = {name: plain(with_defaults(kind, entry)) for name, entry in said[section].items()}
+        return said
 
     def kept(self, image_index: int, realisation: int) -> bool:
         """Say whether a reconstruction stays on disk."""
@@ -191,21 +241,30 @@ class Experiment:
 def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read an experiment from a YAML file, or take it as plain data.
 
+    Names of classes and choices are taken in any case; numbers, arrays and ranges may be NumPy's.
+
     Args:
-        source: the file or the data.
+        source: the file or the data, in which objects may stand for what describes them.
         overrides: `a.b.c` -> value, set before anything is checked.
 
     Raises:
         ConfigurationError: one line that says where in the file and what is wrong.
     """
     where = "experiment" if isinstance(source, Mapping) else str(source)
-    data = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source))
-    for path, value in (overrides or {}).items():
-        data = overridden(data, path.split("."), value)
+    data = as_data(source) if isinstance(source, Mapping) else read_yaml(Path(source))
+    data, changes = ({k: _images(v) if k == "images" else v for k, v in d.items()} for d in (data, overrides or {}))
+    try:
+        data = all_overridden(data, changes)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
     known = [f.name for f in fields(Experiment)]
     for key in data:
         if key not in known:
             raise ConfigurationError(f"{where}: no such key: {unknown_key(str(key), known)}")
+    for key in ("metrics", "figures"):
+        if key in data:
+            data[key] = _listed(data[key])
+    data["metrics"] = [spelt_out((Metric, SetMetric), m, f"{where}.metrics") for m in data.get("metrics") or []]
     experiment = build(Experiment, data, where)
     try:
         _ = experiment.points  # an impossible point is an error now, not hours later
@@ -214,49 +273,12 @@ def load(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | 
     return experiment
 
 
-def _variants(
-    kind: type, section: str, entries: Mapping[str, Any], shared: Mapping[str, list]
-) -> list[tuple[str, Any, dict]]:
-    """Return (name, object, swept values) of each entry with each combination of its axes."""
-    found = []
-    for name, entry in entries.items():
-        where = f"{section}.{name}"
-        own = entry.get("sweep") or {} if isinstance(entry, Mapping) else {}
-        if not isinstance(own, Mapping):
-            raise ConfigurationError(f"{where}.sweep: expected axes with their values, got {own!r}")
-        if isinstance(entry, Mapping) and (extra := set(entry) - {"class_path", "init_args", "sweep"}):
-            raise ConfigurationError(
-                f"{where}: no such key: {unknown_key(extra.pop(), ['class_path', 'init_args', 'sweep'])}"
-            )
-        axes = {**shared, **_axes(f"{where}.sweep", own)}
-        if (count := prod(map(len, axes.values()))) > MAX_POINTS:
-            raise ConfigurationError(f"{where}: {count:,} combinations of swept values; the limit is {MAX_POINTS:,}")
-        for values in itertools.product(*axes.values()):
-            try:
-                spec = {k: v for k, v in as_spec(entry).items() if k != "sweep"}
-                for axis, value in zip(axes, values):
-                    spec = with_argument(spec, axis, value)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{where}: {error}") from None
-            found.append((name, build(kind, spec, where), dict(zip(axes, values))))
-    return found
+def _images(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
 
 
-def _axes(where: str, swept: Mapping[str, Any]) -> dict[str, list]:
-    return {axis: axis_values(f"{where}.{axis}", values) for axis, values in swept.items()}
-
-
-def axis_values(where: str, values: Any) -> list:
-    """Return the values of an axis: a list as it is, `{start, stop, step}` spelt out with both ends.
-
-    Raises:
-        ConfigurationError: for anything else.
-    """
-    if isinstance(values, list) and values:
-        return values
-    if isinstance(values, Mapping) and set(values) == {"start", "stop", "step"}:
-        start, stop, step = (values[name] for name in ("start", "stop", "step"))
-        numbers = all(isinstance(v, int | float) and abs(v) < 1e15 for v in (start, stop, step))
-        if numbers and step > 0 and 0 <= stop - start < MAX_POINTS * step:
-            return [round(start + n * step, 10) for n in range(int((stop - start) / step + 1e-6) + 1)]
-    raise ConfigurationError(f"{where}: expected a list of values, or start, stop and step, got {values!r}")
+def _listed(value: Any) -> Any:
+    """Return a list; a single item, or names apart by commas, become one."""
+    if isinstance(value, str) and "(" not in value:
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value if isinstance(value, list | tuple) or value is None else [value]

@@ -1,6 +1,8 @@
 """The interface of a metric."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from math import inf
 from typing import Any, ClassVar
 
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from semcomm.component import Component
 from semcomm.errors import MetricError
+from semcomm.images import check_images
 
 
 class Metric(Component, ABC):
@@ -23,6 +26,12 @@ class Metric(Component, ABC):
     min_side: int = 1
     """The smallest height and width, in pixels, for which it is defined."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Put a check of what comes out around a `score` of the class's own."""
+        super().__init_subclass__(**kwargs)
+        if "score" in vars(cls):
+            cls.score = _checked(cls.score)
+
     def __call__(self, reference: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the score of each image [B].
 
@@ -31,8 +40,16 @@ class Metric(Component, ABC):
             reconstruction: alike.
 
         Raises:
+            ImageError: when they are of another shape, type or range.
             MetricError: when the metric is not defined for these sizes.
         """
+        check_images(reference, f"{self.name}, reference")
+        check_images(reconstruction, f"{self.name}, reconstruction")
+        if len(reference) != len(reconstruction):
+            raise MetricError(
+                f"{self.name} compares image by image: {len(reference)} references do not fit {len(reconstruction)} "
+                "reconstructions"
+            )
         self.check(reference, reconstruction)
         return self.score(self.prepare(reference), reconstruction)
 
@@ -62,6 +79,21 @@ class Metric(Component, ABC):
     @abstractmethod
     def score(self, prepared: Any, reconstruction: Tensor) -> Tensor:
         """Return the score of each reconstruction [B] against what `prepare` made of its reference."""
+
+
+def _checked(score: Callable) -> Callable:
+    @wraps(score)
+    def checked(self: Metric, prepared: Any, reconstruction: Tensor) -> Tensor:
+        scores = score(self, prepared, reconstruction)
+        if not isinstance(scores, Tensor) or scores.shape != (len(reconstruction),):
+            found = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise MetricError(
+                f"{type(self).__name__}.score returned {found}; a tensor [{len(reconstruction)}] is needed, a score "
+                "for each image"
+            )
+        return scores
+
+    return checked
 
 
 UNBOUNDED = (0.0, inf)

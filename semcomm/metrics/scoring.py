@@ -1,6 +1,6 @@
 """Scoring images on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def score_files(reference: Path, reconstruction: Path, metrics: Sequence[Metric]) -> "pd.DataFrame":
+def score_files(
+    reference: Path,
+    reconstruction: Path,
+    metrics: Sequence[Metric],
+    on_note: Callable[[str], None] = lambda note: None,
+) -> "pd.DataFrame":
     """Return one row per pair of images: `image`, and a column per metric.
 
     Args:
         reference: an image, or a folder of them.
         reconstruction: likewise; in a folder each has the reference's name, whatever its suffix.
         metrics: to compute.
+        on_note: told which files of a folder are left out.
 
     Raises:
         ImageError: when an image cannot be read or has no partner.
@@ -27,18 +33,18 @@ def score_files(reference: Path, reconstruction: Path, metrics: Sequence[Metric]
     import pandas as pd
 
     rows = []
-    for name, (first, second) in _pairs(reference, reconstruction).items():
+    for name, (first, second) in _pairs(reference, reconstruction, on_note).items():
         images = read_image(first)[None], read_image(second)[None]
         rows.append({"image": name, **{metric.name: metric(*images).item() for metric in metrics}})
     return pd.DataFrame(rows)
 
 
-def _pairs(reference: Path, reconstruction: Path) -> dict[str, tuple[Path, Path]]:
+def _pairs(reference: Path, reconstruction: Path, on_note: Callable[[str], None]) -> dict[str, tuple[Path, Path]]:
     if reference.is_dir() != reconstruction.is_dir():
         raise ImageError(f"{reference} and {reconstruction}: give two images or two folders")
     if not reference.is_dir():
         return {reference.name: (reference, reconstruction)}
-    ours, theirs = _by_stem(reference), _by_stem(reconstruction)
+    ours, theirs = _by_stem(reference, on_note), _by_stem(reconstruction, on_note)
     if missing := sorted(set(ours) - set(theirs)):
         raise ImageError(
             f"{reconstruction}: has no image for {', '.join(missing[:5])}{' and others' if len(missing) > 5 else ''}"
@@ -46,9 +52,9 @@ def _pairs(reference: Path, reconstruction: Path) -> dict[str, tuple[Path, Path]
     return {stem: (path, theirs[stem]) for stem, path in ours.items()}
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, on_note: Callable[[str], None]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for name, path in ImageSet(str(folder)).files().items():
+    for name, path in ImageSet(str(folder)).files(on_note).items():
         stem = str(Path(name).with_suffix(""))
         if stem in found:
             raise ImageError(f"{folder}: {found[stem].name} and {path.name} differ in their suffix only")

@@ -1,8 +1,9 @@
 """Metrics on sets of images: one number for all reconstructions against all references."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError, MetricError
+from semcomm.images import check_images
 from semcomm.metrics.base import UNBOUNDED
 from semcomm.models import UsesWeights, load_module, weights_of
 from semcomm.models.encoders.base import DEFAULT, ImageEncoder, image_encoder
@@ -35,6 +37,12 @@ class SetMetric(Component, ABC):
     minimum: int
     """The fewest images that a set may have."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Put a check of what comes out around `features` of the class's own."""
+        super().__init_subclass__(**kwargs)
+        if "features" in vars(cls):
+            cls.features = _checked(cls.features)
+
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """Return the features of each image, `float32` [B, d] on the CPU, of images [B, 3, H, W] in [0, 1]."""
@@ -48,8 +56,34 @@ class SetMetric(Component, ABC):
         """
 
     def __call__(self, references: Iterable[Tensor], reconstructions: Iterable[Tensor]) -> float:
-        """Return the number for two sets of images, each given as batches [B, 3, H, W] of whatever sizes."""
-        return self.distance(*(torch.cat([self.features(b) for b in s]) for s in (references, reconstructions)))
+        """Return the number for two sets of images, each given as batches [B, 3, H, W] of whatever sizes.
+
+        Raises:
+            ImageError: when a batch is of another shape, type or range.
+            MetricError: when a set is too small, or a feature is no number.
+        """
+        return self.distance(*(self._features_of(s) for s in (references, reconstructions)))
+
+    def _features_of(self, batches: Iterable[Tensor]) -> Tensor:
+        found = []
+        for batch in batches:
+            check_images(batch, self.name)
+            found.append(self.features(batch))
+        if not found:
+            raise MetricError(f"{self.name}: a set has no images")
+        return torch.cat(found)
+
+
+def _checked(features: Callable) -> Callable:
+    @wraps(features)
+    def checked(self: SetMetric, images: Tensor) -> Tensor:
+        found = features(self, images)
+        if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
+            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise MetricError(f"{type(self).__name__}.features returned {what}; a tensor [{len(images)}, d] is needed")
+        return found.detach().float().cpu()
+
+    return checked
 
 
 class _FrechetDistance(UsesWeights, SetMetric):

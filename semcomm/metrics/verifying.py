@@ -35,7 +35,7 @@ CLASSES = {
 CAPTION_WORDS = {"astronaut": {"woman", "man", "person", "astronaut", "space", "suit"}, "chelsea": {"cat", "kitten"}}
 """Words of which a caption should have one."""
 MASKS = {"coins": (20, 40)}
-"""How many masks SAM should find: there are 24 coins, a background, and shadows or parts."""
+"""Masks that SAM should find: there are 24 coins, a background, and shadows or parts."""
 LPIPS_EXAMPLES = {"ex_p0.png": 0.722, "ex_p1.png": 0.138}
 """Distances from `ex_ref.png` by LPIPS (AlexNet, version 0.1): the authors' example (their repository, issue 120)."""
 LPIPS_TOLERANCE = 0.002

@@ -1,20 +1,19 @@
 """Inputs and embeddings of networks for images: computed once per process and shared."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from semcomm.caches import Cache
 from semcomm.images import content_hash, to_bytes
 from semcomm.models.loading import load_processor
 
 BATCH = 32
 """Images per pass through a network: more cost memory and gain no time."""
 
-_KEPT = 8192
-_lately: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+_embeddings = Cache("embeddings of images", most=8192)
 
 
 def embed_once(images: Sequence[Tensor], model: str, embed: Callable[[Sequence[Tensor]], Tensor]) -> Tensor:
@@ -26,16 +25,13 @@ def embed_once(images: Sequence[Tensor], model: str, embed: Callable[[Sequence[T
         embed: computes at most `BATCH` embeddings [b, d].
     """
     keys = [(model, content_hash(image)) for image in images]
-    found = {key: _lately[key] for key in keys if key in _lately}
+    found = {key: _embeddings[key] for key in keys if key in _embeddings}
     missing = {key: image for key, image in zip(keys, images) if key not in found}
     names, unseen = list(missing), list(missing.values())
     for start in range(0, len(names), BATCH):
         found.update(zip(names[start : start + BATCH], embed(unseen[start : start + BATCH])))
-    for key in found:
-        _lately[key] = found[key]
-        _lately.move_to_end(key)
-    while len(_lately) > _KEPT:
-        _lately.popitem(last=False)
+    for key, embedding in found.items():
+        _embeddings[key] = embedding
     return torch.stack([found[key] for key in keys])
 
 

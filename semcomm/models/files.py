@@ -7,7 +7,6 @@ import struct
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
+from semcomm.caches import cached
 from semcomm.errors import ModelError
 from semcomm.memo import Memo
 from semcomm.parsing import parse_json
@@ -231,7 +231,7 @@ _LARGE = 2**24
 _of_small = Memo()
 
 
-@lru_cache
+@cached()
 def _hashes(folder: Path) -> Memo:
     """Return the memo of large files' hashes: on disk, or in memory where the disk cannot be written."""
     try:

@@ -2,7 +2,6 @@
 
 import pickle
 import re
-import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import nn
 
+from semcomm.caches import Cache
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.cards import ModelCard, card_of
 from semcomm.models.files import PICKLES, RUBBISH, Shape, cache_folder, fingerprint, read_tensors, tensors_in
@@ -24,8 +24,7 @@ T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
-_shared: dict[Hashable, Any] = {}
-_lock = threading.RLock()
+_models = Cache("models", most=32)
 
 
 def find(name: str) -> Path:
@@ -77,10 +76,7 @@ def device_of(name: str) -> torch.device:
 
 def shared(key: Hashable, make: Callable[[], T]) -> T:
     """Return what was made for `key` in this process, or make it."""
-    with _lock:
-        if key not in _shared:
-            _shared[key] = make()
-        return _shared[key]
+    return _models.get(key, make)
 
 
 def load_transformer(

@@ -195,7 +195,7 @@ class MoreSensitive(Check):
 
 
 class Payload(Check):
-    """What is sent has the size that is claimed, as a share of the image as the model sees it, in float64 values.
+    """The payload has the size that is claimed, as a share of the image as the model sees it, in float64 values.
 
     Args:
         transceiver: whose payload.
@@ -246,7 +246,7 @@ class Facts(Check):
 
 
 class NeedsPeople(Check):
-    """What only people can judge.
+    """A claim that only people can judge.
 
     Args:
         why: what they would have to do.

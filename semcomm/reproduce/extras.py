@@ -1,4 +1,4 @@
-"""What figures show beside a sweep: the matching of objects, tuning on people's scores, properties of metrics."""
+"""Extras of figures beside a sweep: the matching of objects, tuning on people's scores, properties of metrics."""
 
 import json
 from abc import abstractmethod
@@ -19,7 +19,7 @@ from semcomm.runs.results import Results
 
 @dataclass(frozen=True)
 class ExtraResult:
-    """What an extra has made.
+    """The result of an extra.
 
     Attributes:
         facts: numbers that checks look at, and `missing`, why there are none.
@@ -105,29 +105,44 @@ class Tuning(Extra):
     """Tunes SeSS on people's scores, the user's own: none come with semcomm.
 
     Args:
-        triplets: file of scored triplets, as `semcomm sess tune` takes it; none leaves the figure undone.
+        triplets: file of people's scores: triplets, as `semcomm ratings export` writes them, pairs
+            (`image_a, image_b, score`), or one of Crisscrossed Captions; none leaves the figure undone.
+        images: folder of the images of pairs; none is that of the file.
+        limit: so many rows of it only.
         metric: with the backend and the constants to begin with; none is `SeSS`.
         trials: of the search.
     """
 
-    def __init__(self, triplets: str | None = None, metric: SeSS | None = None, trials: int = 100) -> None:
+    def __init__(
+        self,
+        triplets: str | None = None,
+        images: str | None = None,
+        limit: int | None = None,
+        metric: SeSS | None = None,
+        trials: int = 100,
+    ) -> None:
         self.triplets = triplets
+        self.images = images
+        self.limit = limit
         self.metric = metric
         self.trials = trials
 
     def made(self, results: Results | None, folder: Path) -> ExtraResult:
         """Tune, and draw the two distributions."""
-        from semcomm.metrics.sess.tuning import draw_distributions, rate, read_triplets, tune
+        from semcomm.metrics.sess.human import read_human
+        from semcomm.metrics.sess.tuning import draw_distributions, rate, tune
 
         if self.triplets is None:
             return ExtraResult(
                 {
-                    "missing": "people's scores are needed, and none were published: name a file of your own as "
-                    "extras.Tuning.triplets=FILE (reference, first, second, first_score, second_score)"
+                    "missing": "people's scores are needed, and none were published: name a file as "
+                    "extras.Tuning.triplets=FILE (reference, first, second, first_score, second_score; or image_a, "
+                    "image_b, score; or sis_val.csv of Crisscrossed Captions with extras.Tuning.images=FOLDER)"
                 }
             )
         metric = self.metric or SeSS()
-        rated = rate(read_triplets(Path(self.triplets)), metric.backend, metric.parameters.crop)
+        rows = read_human(Path(self.triplets), self.images and Path(self.images), limit=self.limit)
+        rated = rate(rows, metric.backend, metric.parameters.crop)
         tuned = tune(rated, metric.backend.predicate_similarity(), metric.parameters, self.trials)
         draw_distributions(tuned, folder / "distributions.png")
         found = asdict(tuned.parameters)

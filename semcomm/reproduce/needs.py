@@ -1,4 +1,4 @@
-"""What each experiment needs, where that comes from, and whether it is there."""
+"""Needs of each experiment: data and models, their sources, and whether they are there."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def describe(names: Sequence[str], setting: str, experiments: Path | None = None
     yield f"Data sets, in {data_folder()} (SEMCOMM_DATA says where):"
     for data in DATASETS.values():
         yield f"  {data.name:<24}{_state(data):<18}{data.title}, {data.count:,} images; {data.terms}"
-        yield f"  {'':<24}{'':<18}from {data.source}"
+        yield f"  {'':<24}{'':<18}{data.way}"
     folder = experiments or shipped_experiments()
     papers, made_in = load_papers(folder), load_setting(setting, folder)
     yield f"\nExperiments, {made_in.title}:"

@@ -44,7 +44,7 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What `reproduce` found.
+    """The findings of `reproduce`.
 
     Attributes:
         papers: name -> paper, those that were asked for.

@@ -20,7 +20,7 @@ PAPER = "claims.yaml"
 
 @dataclass(frozen=True)
 class Chart:
-    """What a figure draws: every metric, each over the same axis.
+    """The charts of a figure: every metric, each over the same axis.
 
     Args:
         x: column of the horizontal axis.
@@ -103,7 +103,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a setting changes of an experiment.
+    """The changes that a setting makes to an experiment.
 
     Args:
         images: keys of `images`, in the place of all that the file says of them.
@@ -131,7 +131,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Setting:
-    """What stands in the place of what.
+    """A setting: models, images and metrics in the place of others.
 
     Args:
         title: in words.

@@ -24,10 +24,10 @@ from semcomm.runs.plan import Plan
 from semcomm.runs.store import StoredImage
 
 AHEAD = 2
-"""How many tasks a worker has before it, so that it never waits for the next."""
+"""Tasks that a worker has before it, so that it never waits for the next."""
 
 ATTEMPTS = 4
-"""How many workers a task may take down before it is given up."""
+"""Workers that a task may take down before it is given up."""
 
 LOOK_AGAIN = 2.0
 """Seconds after which the cluster is asked anew how much it holds."""
@@ -59,7 +59,7 @@ class RayCluster:
 
 @dataclass(frozen=True)
 class _Setting:
-    """What a worker begins with; sent to each node once."""
+    """Start-up data of a worker; sent to each node once."""
 
     experiment: dict
     images: Sequence[StoredImage]
@@ -69,7 +69,7 @@ class _Setting:
 
 
 class Worker:
-    """What runs as an actor."""
+    """The actor of Ray that a worker is."""
 
     def start(self, setting: "_Setting") -> None:
         """Get ready; apart from the constructor, so that what is wrong comes back as it is."""

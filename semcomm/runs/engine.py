@@ -1,4 +1,4 @@
-"""What a worker does: send one planned batch over one point, and score what arrived."""
+"""The work of a worker: send one planned batch over one point and score what arrived."""
 
 import math
 import socket
@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a task; `kept` are the hashes of the reconstructions that it wrote to disk."""
+    """Result of a task; `kept` are the hashes of the reconstructions that it wrote to disk."""
 
     receptions: dict[str, StoredReception]
     scores: list[StoredScore]

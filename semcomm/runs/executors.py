@@ -1,5 +1,6 @@
-"""Who carries out the tasks: this process, or several of one thread each. The rows are the same."""
+"""Local executors: this process, or several of one thread each. The rows are the same."""
 
+import ast
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 import torch
 
-from semcomm.errors import RunError
+from semcomm.errors import ConfigurationError, RunError
 from semcomm.runs.engine import Done, Engine, do_task, start_worker
 from semcomm.runs.plan import Plan
 
@@ -24,6 +26,7 @@ def run_tasks(plan: Plan, folder: Path, workers: int) -> Iterator[Done]:
         workers: processes; 1 does it in this one, without starting any.
 
     Raises:
+        ConfigurationError: when workers would run the script again that calls this.
         RunError: when a worker dies.
         SemcommError: what a task raised; the other tasks under way are dropped.
     """
@@ -42,6 +45,32 @@ def _here(plan: Plan, folder: Path) -> Iterator[Done]:
             yield engine.do(task)
     finally:
         torch.set_num_threads(threads)
+
+
+def check_guard(workers: int) -> None:
+    """Refuse to start processes from a script that would start them again: each imports the script first.
+
+    Raises:
+        ConfigurationError: when the script's call is not under `if __name__ == "__main__":`.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame and not (
+        frame.f_globals.get("__name__") in ("__main__", "__mp_main__") and frame.f_code.co_name == "<module>"
+    ):
+        frame = frame.f_back
+    file = frame and getattr(sys.modules["__main__"], "__file__", None)
+    if workers < 2 or not file or frame.f_code.co_filename != file:
+        return
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return
+    guarded = (n for n in tree.body if isinstance(n, ast.If) and "__name__" in ast.unparse(n.test))
+    if not any(node.lineno <= frame.f_lineno <= node.end_lineno for node in guarded):
+        raise ConfigurationError(
+            f"{file}, line {frame.f_lineno}: with workers={workers} each worker imports this script and would start "
+            'workers of its own. Put the call under `if __name__ == "__main__":`, or use workers=1'
+        )
 
 
 def _in_processes(plan: Plan, folder: Path, workers: int) -> Iterator[Done]:

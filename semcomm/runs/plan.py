@@ -1,4 +1,4 @@
-"""What a run still has to do: planned batches over points, looked up in what is there already."""
+"""Remaining tasks of a run: planned batches over points, looked up in what is there already."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, islice
@@ -12,7 +12,7 @@ from semcomm.runs.store import Store, StoredImage
 
 T = TypeVar("T")
 AT_ONCE = 64
-"""How many batches are looked up in one go."""
+"""Batches looked up in one query."""
 
 
 class Plan:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from semcomm.component import plain
 from semcomm.errors import RunError
+from semcomm.experiment.axes import label as label
 from semcomm.experiment.experiment import Experiment, reception_key, spelt
+from semcomm.experiment.reopened import Recorded
 from semcomm.files import files_at, write_whole
 from semcomm.ledger import Ledger
 from semcomm.memo import Memo, key_of
@@ -24,6 +25,7 @@ from semcomm.runs.engine import features_of, metric_key
 from semcomm.runs.image_store import ImageStore
 from semcomm.runs.plan import chunks, recipes_of
 from semcomm.runs.store import LEDGER, SEAL, Store, StoredImage, StoredScore
+from semcomm.transceivers.checks import excess_power
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +37,12 @@ NAMES = ["transceiver", "channel", "image", "realisation"]
 LAYOUT = 3
 """Of the tables; raise it when their columns change, so that what was exported before is not taken for it."""
 ROWS_AT_ONCE = 1000
-"""How many rows are looked up in one go."""
+"""Rows looked up in one query."""
 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """What a run found.
+    """The results of a run.
 
     Attributes:
         experiment: what was run.
@@ -71,6 +73,18 @@ class Results:
             f"{len(experiment.transceivers)} transceivers, {len(experiment.channels)} channels, {len(self.images)} "
             f"images; {', '.join(dict.fromkeys(columns))}>"
         )
+
+    def remarks(self) -> list[str]:
+        """Return what a reader of these results should know: links that sent with more than the nominal power."""
+        said = []
+        for name, rows in self.table.groupby("transceiver", sort=False) if len(self.table) else ():
+            power = excess_power(rows["symbol_power"].tolist(), rows["channel_uses"].tolist())
+            if power is not None:
+                said.append(
+                    f"{name} sent with a mean power of {power:.3g}, and the noise is set for 1: its SNR was "
+                    f"{10 * math.log10(power):.1f} dB higher than snr_db says"
+                )
+        return said
 
 
 def collect(experiment: Experiment, store: Store, images: Sequence[StoredImage]) -> Results:
@@ -138,6 +152,7 @@ def _table(
                 "point": [n for n, _, _ in where],
                 "snr_db": [experiment.points[n].over.snr_db for n, _, _ in where],
                 **{name: [it.ledger[name] for it in got] for name in LEDGER},
+                **{f"ledger {name}": [it.ledger[name] for it in got] for name in LEDGER},
                 **{name: [it.info.get(name, None if name in COUNTS else math.nan) for it in got] for name in said},
                 **{axis: [labels[n][axis] for n, _, _ in where] for axis in experiment.axes},
                 **{name: [s[0] if s else None for s in column] for (name, _), column in zip(metrics, scores)},
@@ -145,10 +160,24 @@ def _table(
                 "score_seconds": [sum(s[1] for s in of_metrics if s) for of_metrics in zip(*scores)] or [0] * len(got),
             },
         )
+    ledger = {name: columns.lists.pop(f"ledger {name}", []) for name in LEDGER}  # an axis may have the name of a column
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
+    table = table.assign(**{name: _as_text(table[name]) for name in table if table[name].dtype == object})
     numbers = ["snr_db", *RATES, *LEDGER, "symbol_power", "papr_db", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
-    return table.assign(**_rates(table))
+    return table.assign(**_rates(ledger))
+
+
+def _as_text(column: "pd.Series") -> "pd.Series":
+    """Return a column as text, if it has values of several kinds: no table holds those."""
+    kinds = {
+        bool if isinstance(v, bool) else str if isinstance(v, str) else float
+        for v in column
+        if v == v and v is not None
+    }
+    if len(kinds) < 2:
+        return column
+    return column.map(lambda v: v if v is None or v != v or isinstance(v, str) else json.dumps(v))
 
 
 class _Columns:
@@ -200,6 +229,8 @@ def _set_score(store: Store, metric: SetMetric, references: Sequence[str], found
     (kept,) = store.scores(key, [(first, second)])
     if kept is not None:
         return kept[0]
+    if isinstance(metric, Recorded):
+        return math.nan  # the run has not come to it
     features = Memo(f"{store.meta('place') or store.folder}/memo")
 
     def of(hashes: Sequence[str]) -> torch.Tensor:
@@ -215,11 +246,17 @@ def _absent() -> bytes:
     raise RunError("features of some images are gone from the memo; run the same command again")
 
 
-def keep_keys(store: Store, experiment: Experiment) -> None:
-    """Note the keys of metrics and links: they name the weights, which a machine that only reads may not have."""
-    store.set_meta("metric keys", {spelt(metric): metric_key(metric) for metric in experiment.metrics})
+def keys_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the keys of metrics and links: they name the weights, which a machine that only reads may not have.
+
+    Raises:
+        ModelError: when weights are not on this machine.
+    """
     links = {id(point.link): point.link for point in experiment.points}.values()
-    store.set_meta("link recipes", {spelt(link): link.recipe() for link in links})
+    return {
+        "metric keys": {spelt(metric): metric_key(metric) for metric in experiment.metrics},
+        "link recipes": {spelt(link): link.recipe() for link in links},
+    }
 
 
 def _kept_key(store: Store, metric: Metric | SetMetric) -> str:
@@ -294,23 +331,12 @@ def _sealed(
     return tables[PARQUET], tables[SETS_PARQUET]
 
 
-def label(value: Any) -> Any:
-    """Return a swept value as it stands in a column: numbers and texts as they are, classes by name and arguments."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    value = plain(value)
-    if isinstance(value, dict) and "class_path" in value:
-        arguments = ", ".join(f"{k}={label(v)}" for k, v in (value.get("init_args") or {}).items())
-        return f"{value['class_path'].rsplit('.', 1)[-1]}({arguments})"
-    return json.dumps(value)
-
-
 RATES = ["bpp", "cbr", "total_bpp", "total_cbr", "code_rate"]
 
 
-def _rates(table: "pd.DataFrame") -> dict[str, Any]:
+def _rates(counts: dict[str, list[float]]) -> dict[str, Any]:
     """Return the columns that follow from the ledger's; `Ledger` alone knows how."""
-    ledger = Ledger(**{name: torch.tensor(table[name].to_numpy(dtype="float64")) for name in LEDGER})
+    ledger = Ledger(**{name: torch.tensor(counts[name], dtype=torch.float64) for name in LEDGER})
     return {name: getattr(ledger, name).numpy() for name in RATES}
 
 

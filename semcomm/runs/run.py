@@ -2,34 +2,39 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from semcomm.component import plain
+from semcomm.channels import Channel
+from semcomm.classes import as_spec, with_defaults
 from semcomm.errors import ConfigurationError, ImageError, MetricError, RunError
-from semcomm.experiment.experiment import Experiment, axis_values, load
+from semcomm.experiment.experiment import Experiment, load, spelt
+from semcomm.experiment.machine import check_devices
+from semcomm.experiment.reopened import record, reopened
 from semcomm.files import write_whole
 from semcomm.images import ImageSet, content_hash
-from semcomm.memo import key_of
+from semcomm.parsing import dump_yaml
+from semcomm.recipes import key_of, plain
 from semcomm.runs.cluster import RayCluster, run_on_ray
-from semcomm.runs.executors import run_tasks
+from semcomm.runs.executors import check_guard, run_tasks
 from semcomm.runs.folder import environment, locked
 from semcomm.runs.notebook import NotebookBar, in_notebook
+from semcomm.runs.notes import note
 from semcomm.runs.plan import Plan
-from semcomm.runs.results import Results, collect, export, is_finished, keep_keys
+from semcomm.runs.results import Results, collect, export, is_finished, keys_of
 from semcomm.runs.store import DATABASE, Store, StoredImage
+from semcomm.transceivers import Link
 
 EXPERIMENT, ENVIRONMENT = "experiment.yaml", "environment.json"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, in tasks: planned batches over one point."""
+    """Progress of a run in tasks: planned batches over one point."""
 
     done: int
     total: int
@@ -40,20 +45,21 @@ def run(
     out: str | Path,
     workers: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[str], None] = note,
     cluster: RayCluster | None = None,
 ) -> Results:
     """Run an experiment, or the rest of it, and return its results.
 
     Everything finished is kept at once, so a run that was stopped, however, goes on when it is run again. A finished
-    run takes more metrics, transceivers, channels, swept values and realisations, and computes only those.
+    run takes more metrics, transceivers, channels, swept values and realisations, and computes only those; what is
+    taken out again is kept and not shown. What is refused leaves the run as it was.
 
     Args:
         experiment: an `Experiment`, its plain data, or a file.
         out: folder of the run.
         workers: processes of one thread each; 1 uses this process.
         on_progress: told after each task; none shows a line in a notebook, and nothing elsewhere.
-        on_note: told what the user should know, such as an image that is left out.
+        on_note: told what the user should know, such as an image that is left out; by default it is printed.
         cluster: where the work is done instead of here; `workers` does not count then.
 
     Raises:
@@ -66,15 +72,20 @@ def run(
         experiment = load(experiment)
     if workers < 1:
         raise ConfigurationError(f"workers is {workers}; it must be at least 1")
+    if cluster is None:
+        check_guard(workers)
+        for point in experiment.points:
+            check_devices(point.link, f"transceivers.{point.transceiver}")
+        for metric in experiment.metrics:
+            check_devices(metric, metric.name)
     on_progress = on_progress or (NotebookBar() if in_notebook() else lambda progress: None)
     folder = Path(out)
     with locked(folder):
         store = Store(folder, on_note)
         try:
             _check_same(store, experiment)
-            images = _planned_images(store, experiment, on_note)
-            _describe(store, experiment)
-            store.set_meta("place", cluster and cluster.store)
+            planned, images = _planned_images(store, experiment, on_note)
+            _describe(store, experiment, planned, {"place": cluster and cluster.store}, on_note)
             plan = Plan(store, experiment, images, (cluster and cluster.store) or folder)
             finished = is_finished(experiment, store, images)
             if not finished:
@@ -85,18 +96,23 @@ def run(
             for number, done in enumerate(work if total else [], 1):
                 store.add(done.receptions, done.scores)
                 on_progress(Progress(number, total))
-            return export(collect(experiment, store, images), store, complete=True)
+            results = export(collect(experiment, store, images), store, complete=True)
         except KeyboardInterrupt:
-            export(collect(experiment, store, images), store, complete=False)
+            if store.meta("experiment") == experiment.resolved():
+                export(collect(experiment, store, images), store, complete=False)
             raise
         finally:
             store.close()
+    for text in results.remarks():
+        on_note(text)
+    return results
 
 
 def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
     """Return the results in the folder of a run, finished or not, or those of several runs as one table.
 
-    Runs may be under way. `semcomm.runs.joined` says when names of several runs stand for the same.
+    Runs may be under way. Neither weights nor the classes of transceivers and metrics are needed, nor the machine that
+    they were run on. `semcomm.runs.joined` says when names of several runs stand for the same.
 
     Args:
         folders: of the runs.
@@ -117,7 +133,11 @@ def _opened(folder: Path, on_note: Callable[[str], None]) -> Results:
         raise RunError(f"{folder}: there is no run in this folder")
     store = Store(folder, on_note, reading=True)
     try:
-        experiment = load(store.meta("experiment") or {})
+        data = store.meta("experiment")
+        if data is None:
+            raise RunError(f"{folder}: there is no run in this folder yet; what was tried in it was refused")
+        recorded = store.meta("recorded")
+        experiment = reopened(data, recorded) if recorded else load(data)  # it may be older than the record
         images = [image for image in store.images().values() if image.fault is None]
         return collect(experiment, store, images)
     finally:
@@ -129,10 +149,12 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str], None]) -> list[StoredImage]:
-    """Return the usable images in order, hashing those that the run does not know yet."""
-    known, files = store.images(), experiment.images.files()
-    names = key_of({"names": list(files)})
+def _planned_images(
+    store: Store, experiment: Experiment, on_note: Callable[[str], None]
+) -> tuple[list[StoredImage], list[StoredImage]]:
+    """Return all images in order, hashing those that the run does not know yet, and the usable ones of them."""
+    known, files = store.images(), experiment.images.files(on_note)
+    names = _key_of_names(files)
     if store.meta("images") not in (None, names):
         strange = sorted(set(known) ^ set(files)) or [str(experiment.images.path)]
         raise RunError(
@@ -161,12 +183,7 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
                 f"{path}: is not the image that this run began with. Put that one back, or start a run in a new folder"
             )
         planned.append(StoredImage(name, str(path), stat.st_size, stat.st_mtime_ns, digest, height, width, fault))
-    store.add_images(planned)
-    store.set_meta("images", names)
-    for image in planned:
-        if image.fault is not None:
-            on_note(f"left out: {image.fault}")
-    usable = [image for image in planned if image.fault is None]
+    usable = _usable(planned, on_note)
     if not usable:
         raise ImageError(f"{experiment.images.path}: none of its {len(planned)} images can be used")
     for metric in experiment.set_metrics:
@@ -176,16 +193,47 @@ def _planned_images(store: Store, experiment: Experiment, on_note: Callable[[str
         for height, width in {(image.height, image.width) for image in usable}:
             shape = torch.empty(1, 3, height, width, device="meta")
             metric.check(shape, shape)
-    return usable
+    return planned, usable
 
 
-def _describe(store: Store, experiment: Experiment) -> None:
-    """Put the resolved experiment and the machine beside the results."""
-    resolved = experiment.resolved()
-    store.set_meta("experiment", resolved)
-    keep_keys(store, experiment)
-    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    write_whole(store.folder / EXPERIMENT, text.encode())
+def _usable(planned: Sequence[StoredImage], on_note: Callable[[str], None]) -> list[StoredImage]:
+    """Return the images that can be used; say which cannot, and which are the same."""
+    seen: dict[str, str] = {}
+    for image in planned:
+        if image.fault is not None:
+            on_note(f"left out: {image.fault}")
+        elif image.hash in seen:
+            on_note(f"{image.name} is the same image as {seen[image.hash]}, and counts again")
+        else:
+            seen[image.hash] = image.name
+    return [image for image in planned if image.fault is None]
+
+
+def _key_of_names(names: Iterable[str]) -> str:
+    return key_of({"names": list(names)})
+
+
+def _describe(
+    store: Store,
+    experiment: Experiment,
+    planned: Sequence[StoredImage],
+    notes: Mapping[str, Any],
+    on_note: Callable[[str], None],
+) -> None:
+    """Put experiment, images and machine beside the results, once all of it could be built: what fails leaves no trace.
+
+    Raises:
+        ModelError: when weights are not on this machine.
+    """
+    resolved, keys = experiment.resolved(), keys_of(experiment)
+    before = store.meta("link recipes") or {}
+    for name, link in {point.transceiver: point.link for point in experiment.points}.items():
+        if before.get(spelt(link), keys["link recipes"][spelt(link)]) != keys["link recipes"][spelt(link)]:
+            on_note(f"{name}: its class or a file that it reads has changed since this run began; it is sent again")
+    described = {"experiment": resolved, "recorded": record(experiment), **keys, **notes}
+    names = _key_of_names(image.name for image in planned)
+    store.describe(planned, {**described, "images": names})
+    write_whole(store.folder / EXPERIMENT, dump_yaml(resolved).encode())
     write_whole(store.folder / ENVIRONMENT, json.dumps(environment(), indent=2).encode())
 
 
@@ -202,13 +250,13 @@ def _check_same(store: Store, experiment: Experiment) -> None:
     if difference:
         key, old, new = difference
         raise RunError(
-            f"{store.folder}: holds another experiment: {key} was {old!r} and is now {new!r}. A run takes more "
-            "metrics, transceivers, channels, swept values and realisations; for other changes use a new folder"
+            f"{store.folder}: holds another experiment: {key} was {old!r} and is now {new!r}. A run takes more or "
+            "fewer metrics, transceivers, channels, swept values and realisations; for other changes use a new folder"
         )
 
 
 def _difference(before: dict, now: dict) -> tuple[str, Any, Any] | None:
-    """Return the first key that changed otherwise than by an addition, with its old and new value."""
+    """Return the first key that changed otherwise than by more or less of the same, with its old and new value."""
     before = {**before, "images": {**plain(ImageSet()), **before["images"]}}  # it may be older than an option
     for key in ("images", "seed", "batch_size"):
         if before[key] != now[key]:
@@ -216,40 +264,22 @@ def _difference(before: dict, now: dict) -> tuple[str, Any, Any] | None:
                 if before[key][name] != now[key].get(name):
                     return f"{key}.{name}", before[key][name], now[key].get(name)
             return key, before[key], now[key]
-    if now["realisations"] < before["realisations"]:
-        return "realisations", before["realisations"], now["realisations"]
-    for metric in before["metrics"]:
-        if metric not in now["metrics"]:
-            return "metrics", metric["class_path"].rsplit(".", 1)[-1], None
-    if found := _axes_difference("sweep", before["sweep"], now["sweep"]):
-        return found
-    for section in ("transceivers", "channels"):
-        for name, entry in before[section].items():
-            now_entry = now[section].get(name)
-            if now_entry is None:
-                return f"{section}.{name}", entry, None
-            old, new = _split(entry), _split(now_entry)
-            if old[0] != new[0]:
-                return f"{section}.{name}", old[0], new[0]
-            if found := _axes_difference(f"{section}.{name}.sweep", old[1], new[1]):
-                return found
+    for section, kind in (("transceivers", Link), ("channels", Channel)):
+        for name, entry in now[section].items():
+            if name not in before[section]:
+                continue
+            old, new = _arguments(kind, before[section][name]), _arguments(kind, entry)
+            for key in [*old, *new]:
+                if old.get(key) != new.get(key):
+                    return f"{section}.{name}.{key}", old.get(key), new.get(key)
     return None
 
 
-def _split(entry: Any) -> tuple[Any, dict]:
-    if isinstance(entry, str):
-        return {"class_path": entry}, {}
-    return {k: v for k, v in entry.items() if k != "sweep"}, entry.get("sweep") or {}
-
-
-def _axes_difference(where: str, before: dict, now: dict) -> tuple[str, Any, Any] | None:
-    for axis in [*before, *now]:
-        old, new = before.get(axis), now.get(axis)
-        if old == new:
-            continue
-        if old is None or new is None:
-            return f"{where}.{axis}", old, new
-        values = axis_values(axis, new)
-        if any(value not in values for value in axis_values(axis, old)):
-            return f"{where}.{axis}", old, new
-    return None
+def _arguments(kind: type, entry: Any) -> dict[str, Any]:
+    """Return class and arguments of a description in full, as far as its class is there to ask; without its axes."""
+    try:
+        spec = plain(with_defaults(kind, entry))
+    except ConfigurationError:
+        spec = as_spec(entry)
+    swept = {axis.partition(".")[0] for axis in spec.get("sweep") or {}}
+    return {"class_path": spec["class_path"], **{k: v for k, v in spec["init_args"].items() if k not in swept}}

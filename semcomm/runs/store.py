@@ -48,7 +48,7 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class StoredReception:
-    """What is kept of one reconstruction beside its pixels."""
+    """Record of one reconstruction beside its pixels."""
 
     ledger: dict[str, float]
     info: dict[str, Any]
@@ -132,17 +132,17 @@ class Store:
         with self._transaction():
             self._put("meta", [(key, json.dumps(value))])
 
+    def describe(self, images: Iterable[StoredImage], notes: Mapping[str, Any]) -> None:
+        """Keep what the run is made on and notes about it: all of it or none."""
+        with self._transaction():
+            self._put("images", [tuple(getattr(i, f.name) for f in fields(StoredImage)) for i in images])
+            self._put("meta", [(key, json.dumps(value)) for key, value in notes.items()])
+
     def images(self) -> dict[str, StoredImage]:
         """Return the images of the run by name."""
         columns = ", ".join(_TABLES["images"][1])
         rows = self._db.execute(f"SELECT {columns} FROM images")
         return {row[0]: StoredImage(*row) for row in rows if ("images", row[0]) not in self._left_out}
-
-    def add_images(self, images: Iterable[StoredImage]) -> None:
-        """Keep what images the run is made on."""
-        rows = [tuple(getattr(i, f.name) for f in fields(StoredImage)) for i in images]
-        with self._transaction():
-            self._put("images", rows)
 
     def received(self, keys: Sequence[str]) -> list[str | None]:
         """Return the hash of each reconstruction that was received under these keys, or None."""

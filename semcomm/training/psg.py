@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 1000
 RECALL_AT = (20, 50, 100)
-"""How many of the best triplets are searched for the true ones."""
+"""Numbers of best triplets among which the true ones are searched."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from semcomm.transceivers.thresholds import SHIPPED, load_thresholds
 
 Mode = tuple[ChannelCode, QAM]
 Quality = Callable[[float, float], float]
-"""What a receiver is expected to show, in dB of PSNR, that has the first so many of so many payload bits."""
+"""PSNR in dB expected of a receiver that has the first so many of so many payload bits."""
 
 _QPSK = (120, 193, 308, 449, 602)
 _TABLE = {

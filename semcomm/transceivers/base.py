@@ -1,8 +1,9 @@
 """Links: what a sweep runs. A `Transceiver` is the one that a researcher writes, as two halves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import torch
@@ -11,18 +12,19 @@ from torch import Tensor
 from semcomm.channels import Channel, ChannelOutput
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
-from semcomm.images import quantise
+from semcomm.images import check_images, quantise
 from semcomm.ledger import Ledger
 from semcomm.seeds import Seed
+from semcomm.transceivers.checks import check_reception, check_signal, images_of, plain_column
 from semcomm.transceivers.knowledge import ChannelKnowledge
 
 Info = Mapping[str, Sequence[Any] | Tensor]
-"""What there is to say about each image of a batch, by name: numbers, booleans and short texts become columns."""
+"""Further columns for each image of a batch, by name: numbers, booleans and short texts become columns."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What a transmitter makes of a batch.
+    """Signal of a transmitter for a batch.
 
     Attributes:
         ledger: what it costs.
@@ -46,7 +48,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Reception:
-    """What arrived of a batch: the end of every link, whatever it was.
+    """Reception of a batch: the end of every link, whatever it was.
 
     Attributes:
         images: reconstructions [B, 3, H, W], values k/255, of the originals' size.
@@ -61,11 +63,43 @@ class Reception:
 
 
 class Link(Component, ABC):
-    """Anything that turns images into reconstructions at a cost."""
+    """Anything that turns images into reconstructions at a cost.
+
+    What goes into `transmit` and what comes out of it is checked, in every class that defines it.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Put the checks around a `transmit` of the class's own."""
+        super().__init_subclass__(**kwargs)
+        if "transmit" in vars(cls):
+            cls.transmit = _checked(cls.transmit)
 
     @abstractmethod
     def transmit(self, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
-        """Send `images` [B, 3, H, W] over `channel`, with one seed per image."""
+        """Send `images` [B, 3, H, W] in [0, 1] over `channel`, with one seed per image.
+
+        Raises:
+            ImageError: when the images are of another shape, type or range.
+            ConfigurationError: when the seeds do not fit them, or what was made of them is no `Reception`.
+        """
+
+
+def _checked(transmit: Callable) -> Callable:
+    @wraps(transmit)
+    def checked(self: Link, images: Tensor, channel: Channel, seeds: Sequence[Seed]) -> Reception:
+        check_images(images, f"{type(self).__name__}.transmit")
+        fits = isinstance(seeds, Sequence) and all(isinstance(seed, Seed) for seed in seeds)
+        if not fits or len(seeds) != len(images):
+            given = f"{len(seeds)} seeds" if fits else repr(seeds)
+            raise ConfigurationError(
+                f"{type(self).__name__}.transmit: got {given} for {len(images)} images; semcomm.seeds_of(images) makes "
+                "one for each"
+            )
+        reception = transmit(self, images, channel, seeds)
+        check_reception(type(self).__name__, reception, images)
+        return replace(reception, images=quantise(reception.images))
+
+    return checked
 
 
 class Transceiver(Link):
@@ -77,23 +111,20 @@ class Transceiver(Link):
         Raises:
             ConfigurationError: when the halves do not fit the channel or return something else than they promise.
         """
+        name = type(self).__name__
         knowledge = ChannelKnowledge.of(channel, seeds)
         signal = self.send_knowing(images, knowledge, [seed.generator("send") for seed in seeds])
-        sent = signal.sent()
+        sent = check_signal(name, signal, images)
         output = channel(sent, seeds)
         control = signal.control or [None] * len(images)
         received, info = self.receive(output, control, [seed.generator("receive") for seed in seeds])
-        if received.shape != images.shape:
-            raise ConfigurationError(
-                f"{type(self).__name__}.receive returned images of shape {list(received.shape)}, "
-                f"not {list(images.shape)}"
-            )
+        received = images_of(f"{name}.receive", received, images)
         power = [float((x.abs() ** 2).mean()) if x.is_complex() and len(x) else float("nan") for x in sent]
         papr_db = [_papr_db(x) for x in sent] if output.papr_db is None else output.papr_db.tolist()
         return Reception(
-            images=quantise(received),
+            images=received,
             ledger=signal.ledger.with_channel(output.pilot_uses, output.overhead_uses, output.streams),
-            info={"symbol_power": power, "papr_db": papr_db} | {name: _listed(values) for name, values in info.items()},
+            info={"symbol_power": power, "papr_db": papr_db} | {key: plain_column(v) for key, v in info.items()},
         )
 
     @abstractmethod
@@ -129,7 +160,3 @@ class Transceiver(Link):
 def _papr_db(x: Tensor) -> float:
     power = x.abs().square() if x.is_complex() else x[:0].float()
     return float(10 * torch.log10(power.max() / power.mean())) if len(power) and power.any() else float("nan")
-
-
-def _listed(values: Sequence[Any] | Tensor) -> list[Any]:
-    return values.tolist() if isinstance(values, Tensor) else list(values)

@@ -1,4 +1,4 @@
-"""What a payload is worth before it is sent: the PSNR that a budget buys for an image."""
+"""Expected PSNR of an image at a budget, before it is sent."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -50,7 +50,7 @@ class ExpectedPSNR:
 
     @property
     def _curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """What was measured: log(bits), rising, and the PSNR at each."""
+        """Measured points: log(bits), rising, and the PSNR at each."""
         key = key_of({"source": self._source.recipe(), "image": content_hash(self._image), "bytes": self._bytes})
         return _curves.get(key, self._measured)
 

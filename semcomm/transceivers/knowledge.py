@@ -1,4 +1,4 @@
-"""What a transmitter knows of the channel, and what it expects of it."""
+"""Channel knowledge of a transmitter, and its expectations."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from semcomm.recipes import key_of
 from semcomm.seeds import Seed
 
 MOST_DRAWS, FEWEST_DRAWS, DRAWN_STRETCHES = 200, 40, 1_000_000
-"""How many courses of a fading channel a transmitter reckons with that knows its statistics alone."""
+"""Realisations of a fading channel that a transmitter with statistical CSI averages over."""
 _SEGMENTS = 512
 _recent = Cache("semcomm.transceivers.knowledge.states", most=4)
 """The states of a channel's statistics, which are the same for every image."""
@@ -73,7 +73,7 @@ class States:
 
 
 class ChannelKnowledge:
-    """What the transmitter knows of the channels that a batch of images will meet, and nothing else.
+    """Knowledge of the transmitter about the channels that a batch of images will meet, and nothing else.
 
     Args:
         snr_db: what it knows, per image [B]; NaN for nothing.

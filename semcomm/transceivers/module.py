@@ -23,7 +23,7 @@ from semcomm.transceivers.base import Info, Signal, Transceiver
 
 Layout = Literal["halves", "interleaved", "last_axis", "complex"]
 LEADS = ("", "module.", "model.", "net.", "_orig_mod.", "model._orig_mod.", "model.module.", "module.model.")
-"""What names of tensors may begin with before the prefix of encoder or decoder."""
+"""Prefixes of tensor names before that of encoder or decoder."""
 SIZE_BITS, POWER_BITS = 32, 32
 MOST_SNR_DB = 60.0
 """SNR that the modules are given where there is no noise."""

@@ -26,7 +26,7 @@ Damage = Literal["prefix", "as-is", "discard"]
 Fill = Literal["mean", "grey"]
 
 LENGTH_BITS, SIZE_BITS, COLOUR_BITS = 32, 32, 24
-"""What the control channel carries: the payload's length in bytes, height and width, the fill colour."""
+"""Side information on the control channel: the payload's length in bytes, height and width, the fill colour."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ BLOCKS = (4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What the receiver knows of one image's transform coefficients beside the symbols.
+    """Side information on one image's transform coefficients.
 
     Attributes:
         levels: of the variance of each band, `uint8` [bands].
@@ -40,7 +40,7 @@ class Coefficients:
 
     @property
     def side_bits(self) -> int:
-        """What the control channel carries of it; the rest follows from the image's size and the budget."""
+        """Bits of it on the control channel; the rest follows from the image's size and the budget."""
         return SCALE_BITS + LEVEL_BITS * len(self.levels)
 
     @property

@@ -38,7 +38,7 @@ class Waterfall:
 
 
 class Thresholds:
-    """What was measured of one code: for each mode and block length, the SNR at some block error rates."""
+    """Measurements of one code: for each mode and block length, the SNR at some block error rates."""
 
     def __init__(self, data: dict, where: str) -> None:
         try:

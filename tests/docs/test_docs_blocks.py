@@ -131,9 +131,28 @@ def semcomm(words: list[str]) -> None:
     if name == "run":
         small = [f"{key}={value}" for key, value in smaller(Path(rest[0])).items()]
         rest = [rest[0], *small, *rest[1:], "--workers", "1", "--no-report"]  # what the page sets comes last
+    if name == "ratings" and rest[0] == "serve":
+        return answered(rest[1])
+    if name == "ratings" and rest[0] == "report":
+        rest = [*rest, "--resamples", "5"]
     if rest[:1] == ["tune"]:
         rest = [*rest, "--trials", "5"]
     return COMMANDS[name](rest)
+
+
+def answered(study: str) -> None:
+    """Have simulated raters answer all of a study, which then says so."""
+    pytest.importorskip("starlette")
+    from simulated_raters import answer_all
+
+    from semcomm.ratings import Study
+
+    settings = Path(study, "study.yaml")
+    settings.write_text(settings.read_text().replace("simulated: false", "simulated: true"))
+    opened = Study(study)
+    for rater in opened.database.raters()[:2]:
+        answer_all(opened, rater.code)
+    opened.close()
 
 
 def smaller(file: Path) -> dict[str, object]:
@@ -144,10 +163,10 @@ def smaller(file: Path) -> dict[str, object]:
 
 def training_file(words: list[str]) -> None:
     """Check a training file and the keys set on the command line; train nothing."""
-    from semcomm.cli import _assignment
+    from semcomm.configuration import assignment
     from semcomm.training.configuration import read
 
-    read(Path(words[0]), [_assignment(word) for word in words[1:] if "=" in word and not word.startswith("-")])
+    read(Path(words[0]), [assignment(word) for word in words[1:] if "=" in word and not word.startswith("-")])
 
 
 @pytest.fixture(scope="module")

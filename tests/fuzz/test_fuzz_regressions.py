@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from semcomm.cli import _assignment
 from semcomm.codecs import FloatLatent, QuantisedLatent
+from semcomm.configuration import assignment
 from semcomm.errors import ConfigurationError, DecodeError, ImageError, MetricError, ModelError
 from semcomm.experiment.experiment import load
 from semcomm.images import read_image
@@ -28,7 +28,7 @@ from semcomm.training import checkpoints
 from semcomm.training.configuration import build, read
 from semcomm.training.data import listed
 from semcomm.training.psg import PSG
-from semcomm.transceivers.adaptation import load_thresholds
+from semcomm.transceivers.thresholds import load_thresholds
 
 LINK = (
     "transceivers: {a: {class_path: Separate, init_args: {source: JPEG2000, code: LDPC5G, constellation: qpsk,"
@@ -45,7 +45,7 @@ def laughs(one: str, many: str) -> str:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (LINK + "title: 2001-99-99", "month must be in 1..12"),
+        (LINK + "title: !!timestamp 2001-99-99", "month must be in 1..12"),
         (LINK + "title: " + "[" * 5000, "nested more than 50 deep"),
         (LINK + "? " * 9000, "nested too deeply"),
         (LINK + "title: &t [*t]", "nested more than 50 deep"),
@@ -111,13 +111,13 @@ def test_class_paths_of_tasks(path):
 
 
 def test_training_files_and_assignments(tmp_path):
-    for text in ("[" * 200_000, "steps: 2001-99-99"):
+    for text in ("[" * 200_000, "steps: !!timestamp 2001-99-99"):
         (tmp_path / "it.yaml").write_text(text)
         with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
             read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
-        _assignment("seed=2001-99-99")
-    task = {"class_path": "Distillation", "init_args": {"class_folder": "x", "photo_list": "y"}}
+        assignment("seed=!!timestamp 2001-99-99")
+    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
     with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 
@@ -279,10 +279,11 @@ def test_lists_of_images_with_rows_cut_short(tmp_path):
 
 
 def test_thresholds(tmp_path):
-    row = {"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "snr_db": [1.0]}
-    for number, wrong in enumerate(({"snr_db": "ab"}, {"code_rate": "x"}, {"payload_bits": 0}, {"snr_db": [1, 2]})):
+    row = {"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "construction": "", "snr_db": [1.0, 1.5]}
+    rows = [{"snr_db": "ab"}, {"code_rate": "x"}, {"payload_bits": 0}, {"snr_db": [1, 2, 3]}, {"snr_db": [2, 1]}]
+    for number, wrong in enumerate([*rows, {"construction": 1}, {"payload_bits": 10**400}, {"snr_db": [1, 1e308]}]):
         path = tmp_path / f"{number}.json"
-        path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
+        path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1, 0.01], "rows": [row | wrong]}))
         with pytest.raises(ConfigurationError, match="no file of thresholds"):
             load_thresholds(path)
 

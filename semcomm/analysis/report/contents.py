@@ -1,4 +1,4 @@
-"""What the report says, as plain JSON data."""
+"""Contents of the report as plain JSON data."""
 
 import json
 import math
@@ -49,6 +49,7 @@ def contents_of(results: Results) -> dict:
         "transceivers": {name: style(n).plain() for n, name in enumerate(experiment.transceivers)},
         "channels": list(experiment.channels),
         "points": _points(results, along, ys),
+        "remarks": results.remarks(),
         "experiment": yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True),
         "environment": _environment(results),
     }

@@ -11,6 +11,8 @@ function showHead() {
     element("unfinished").textContent = `Unfinished: ${done} planned results are here. Run the same command again for the rest.`;
     element("unfinished").hidden = false;
   }
+  element("remarks").textContent = data.remarks.join(" ");
+  element("remarks").hidden = !data.remarks.length;
   element("experiment").textContent = data.experiment;
   const facts = Object.entries(data.environment);
   element("environment").hidden = !facts.length;

@@ -49,7 +49,7 @@ class Taps:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a receiver knows of a channel beforehand: the statistics of its taps.
+    """Prior knowledge of a receiver about a channel: the statistics of its taps.
 
     Attributes:
         powers: of each tap [paths].

@@ -1,9 +1,10 @@
 """The base graphs of 5G NR LDPC codes and the choice among them (3GPP TS 38.212, 5.3.2, 6.2.2/7.2.2 and 5.2.2)."""
 
-from functools import cache
 from importlib.resources import files
 
 import numpy as np
+
+from semcomm.caches import cached
 
 LIFTING_SETS = (
     (2, 4, 8, 16, 32, 64, 128, 256),
@@ -45,7 +46,7 @@ def choose_lifting_size(base_graph: int, transport_bits: int, block_bits: int) -
     return min(z for sizes in LIFTING_SETS for z in sizes if used_columns * z >= block_bits)
 
 
-@cache
+@cached()
 def base_graph_entries(base_graph: int) -> np.ndarray:
     """Return the table of a base graph, `int64` [entries, 10]: row, column, V_ij for set index 0 to 7."""
     source = files(__package__).joinpath(f"base_graph_{base_graph}.csv")

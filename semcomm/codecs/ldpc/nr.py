@@ -1,13 +1,13 @@
 """`LDPC5G`: the transport-block coding chain of 5G NR as a channel code."""
 
 import math
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.codecs.base import ChannelCode, Decoded
 from semcomm.codecs.ldpc.base_graphs import CORE_ROWS, SYSTEMATIC_COLUMNS, base_graph_entries, circulants
 from semcomm.codecs.ldpc.encoder import edge_table, encode_blocks
@@ -147,7 +147,7 @@ class _Plan(NamedTuple):
     schedule: Schedule
 
 
-@lru_cache(maxsize=1024)
+@cached(most=1024)
 def _plan(payload_bits: int, coded_bits: int, bits_per_symbol: int) -> _Plan:
     segmentation = segment(payload_bits, coded_bits)
     lengths = block_lengths(segmentation, coded_bits, bits_per_symbol)
@@ -175,13 +175,13 @@ def _plan(payload_bits: int, coded_bits: int, bits_per_symbol: int) -> _Plan:
     )
 
 
-@lru_cache(maxsize=256)
+@cached(most=256)
 def _edges(base_graph: int, lifting_size: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     table = circulants(base_graph, lifting_size)
     return edge_table(table[table[:, 0] < rows])
 
 
-@lru_cache(maxsize=256)
+@cached(most=256)
 def _schedule(base_graph: int, lifting_size: int, rows: int, known_column: int) -> Schedule:
     """Return the schedule of the rows that were sent, without the columns from `known_column` on that are filler."""
     table = circulants(base_graph, lifting_size)

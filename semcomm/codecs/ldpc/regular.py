@@ -1,12 +1,12 @@
 """`RegularLDPC`: Gallager's regular codes, a baseline beside the structured codes of 5G."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.codecs.base import ChannelCode, Decoded
 from semcomm.codecs.ldpc.crc import CRC24A, attach_crc, crc_holds
 from semcomm.codecs.ldpc.kernel import decode_blocks
@@ -118,7 +118,7 @@ class _Code(NamedTuple):
     schedule: Schedule
 
 
-@lru_cache(maxsize=16)
+@cached(most=16)
 def _code(length: int, d_v: int, d_c: int, seed: int) -> _Code:
     matrix = gallager_matrix(length, d_v, d_c, seed)
     reduced, pivots = _row_reduced(matrix)

@@ -1,10 +1,10 @@
 """From a transport block to code blocks and back (3GPP TS 38.212, 5.1, 5.2.2 and 7.2.1)."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
+from semcomm.caches import cached
 from semcomm.codecs.ldpc.base_graphs import choose_base_graph, choose_lifting_size
 from semcomm.codecs.ldpc.crc import CRC16, CRC24A, CRC24B, Crc, attach_crc, crc_holds
 from semcomm.errors import RateError
@@ -66,7 +66,7 @@ class Segmentation:
         return np.diff(ends, prepend=0)
 
 
-@lru_cache(maxsize=256)
+@cached(most=256)
 def segment(payload_bits: int, coded_bits: int) -> Segmentation:
     """Return how `payload_bits` are cut up when `coded_bits` go on the channel."""
     base_graph = choose_base_graph(payload_bits, payload_bits / coded_bits)
@@ -83,7 +83,7 @@ def segment(payload_bits: int, coded_bits: int) -> Segmentation:
     return Segmentation(payload_bits, base_graph, lifting_size, blocks, block_bits, padding, crc)
 
 
-@lru_cache(maxsize=256)
+@cached(most=256)
 def block_lengths(segmentation: Segmentation, coded_bits: int, bits_per_symbol: int) -> np.ndarray:
     """Return the coded bits E_r of each block, `int64` [C], whole symbols each, shorter blocks first (5.4.2.1).
 

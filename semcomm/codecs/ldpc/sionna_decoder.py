@@ -1,10 +1,9 @@
 """Sionna's belief-propagation decoder for the code blocks of `LDPC5G`: the reference, not the tool."""
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 
+from semcomm.caches import cached
 from semcomm.codecs.ldpc.kernel import LARGEST_CHANNEL_LLR
 from semcomm.codecs.ldpc.rate_matching import CircularBuffer, recover
 
@@ -34,7 +33,7 @@ def decode_blocks_with_sionna(
     return (soft > 0).to(torch.uint8).numpy(), (soft != 0).all(dim=1).numpy()
 
 
-@lru_cache(maxsize=16)
+@cached(most=16)
 def _decoder(block_bits: int, coded_bits: int, base_graph: int, iterations: int):
     from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
 

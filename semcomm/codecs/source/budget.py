@@ -1,4 +1,4 @@
-"""What the source codecs share: the memo, the search for the quality that fills a budget, the guarded decoding."""
+"""Shared parts of the source codecs: the memo, the search for the quality that fills a budget, the guarded decoding."""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""What an image encoder of one's choice measures; with the one that comes with semcomm, without any download."""
+"""Cosine similarity by an image encoder of one's choice; the one that comes with semcomm needs no download."""
 
 from torch import Tensor
 from torch.nn.functional import normalize

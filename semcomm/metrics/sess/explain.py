@@ -1,4 +1,4 @@
-"""Why two images score as they do: both images with their objects, what was matched with what, and its share."""
+"""Explanation of a score: both images with their objects, what was matched with what, and its share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ UNMATCHED = "#6b6b6b"
 EDGES = 12
 """Relations drawn in an image, the surest first; all of them are in the data."""
 PLACES = (0.32, 0.44, 0.24, 0.56, 0.68, 0.76)
-"""Where a relation's name may stand on its arrow: at the first place that is free; without one it is left out."""
+"""Places of a relation's name on its arrow: the first that is free is taken; without one it is left out."""
 Box = tuple[float, float, float, float]
 
 

@@ -12,7 +12,7 @@ KINDS = (("over", "on"), ("beside", "in front of", "attached to"), ("in", "enclo
 """Predicates of one kind are half alike, others a quarter: being above, beside or within."""
 SAME_KIND, OTHER_KIND = 0.5, 0.25
 REACH = 1 / 64
-"""How far from a mask its outline reaches, as a share of the longer side; a position at least."""
+"""Width of a mask's outline, as a share of the longer side; a position at least."""
 TOUCHING = 0.05
 """Two objects touch when this share of the smaller one's outline lies on the other."""
 

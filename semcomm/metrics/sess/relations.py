@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.component import Component
 from semcomm.errors import MetricError
 from semcomm.models.clip import CLIP
@@ -154,7 +155,7 @@ class HeadRelations(CLIPRelations):
         return shared(("relation head", self.head, self.device), load)
 
 
-@cache
+@cached()
 def predicates() -> tuple[str, ...]:
     """Return the 56 predicates of the PSG dataset, in its order.
 

@@ -18,12 +18,12 @@ from semcomm.metrics.sess.graph import Parameters, SceneGraph
 from semcomm.metrics.sess.importance import importance
 
 GREY = 0.5
-"""What an object's crop shows where the mask is not."""
+"""Level of an object's crop outside its mask."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is kept of an image: everything that costs time, and nothing that a tuned parameter changes but `crop`.
+    """The scene of an image as it is kept: all that costs time, nothing that a tuned parameter changes but `crop`.
 
     Attributes:
         embedding: of the whole image, `float64` [d].

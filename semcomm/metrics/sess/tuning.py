@@ -68,9 +68,11 @@ def read_triplets(path: Path) -> list[dict]:
         ConfigurationError: for a missing column, a score outside 0 to 1, or no triplet at all.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".csv":
-            rows = list(csv.DictReader(text.splitlines()))
+        text = path.read_text(encoding="utf-8-sig")  # Excel puts a byte-order mark before it
+        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            header, *_ = text.splitlines() or [""]
+            between = max(",;\t", key=header.count)  # Excel writes what the machine's language has between numbers
+            rows = list(csv.DictReader(text.splitlines(), delimiter=between))
         else:
             rows = [parse_json(line) for line in text.splitlines() if line.strip()]
     except (OSError, ValueError, csv.Error) as error:
@@ -83,11 +85,12 @@ def read_triplets(path: Path) -> list[dict]:
             raise ConfigurationError(f"{where}: needs {', '.join(COLUMNS)}")
         for name in COLUMNS[3:]:
             try:
-                value = float(row[name])
+                value = float(row[name].replace(",", ".") if isinstance(row[name], str) else row[name])
             except (TypeError, ValueError, OverflowError):
                 value = float("nan")
             if not 0 <= value <= 1:
                 raise ConfigurationError(f"{where}: {name} is {row[name]!r}; a human score is from 0 to 1")
+            row[name] = value
         names = {name: str(path.parent / row[name]) for name in COLUMNS[:3]}
         found.append({**names, **{name: float(row[name]) for name in COLUMNS[3:]}})
     if not found:
@@ -95,19 +98,20 @@ def read_triplets(path: Path) -> list[dict]:
     return found
 
 
-def rate(triplets: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Rated, Rated]]:
-    """Find the scenes of every triplet's images, each image once."""
+def rate(rows: Sequence[dict], backend: Backend, crop: str) -> list[tuple[Rated, ...]]:
+    """Find the scenes of the images of every triplet or pair, each image once; a pair has no `second`."""
     scenes: dict[str, Scene] = {}
-    for triplet in triplets:
+    for row in rows:
         for name in COLUMNS[:3]:
-            if triplet[name] not in scenes:
-                scenes[triplet[name]] = backend.scene(read_image(triplet[name]), crop)
+            if name in row and row[name] not in scenes:
+                scenes[row[name]] = backend.scene(read_image(row[name]), crop)
     return [
         tuple(
-            Rated(tuple(backend.views(scenes[t["reference"]], scenes[t[c]])), t[f"{c}_score"])
-            for c in ("first", "second")
+            Rated(tuple(backend.views(scenes[row["reference"]], scenes[row[c]])), row[f"{c}_score"])
+            for c in COLUMNS[1:3]
+            if c in row
         )
-        for t in triplets
+        for row in rows
     ]
 
 
@@ -127,7 +131,7 @@ def scores_of(pairs: Sequence[Rated], predicates: np.ndarray, parameters: Parame
 
 
 def tune(
-    triplets: Sequence[tuple[Rated, Rated]],
+    triplets: Sequence[tuple[Rated, ...]],
     predicates: np.ndarray,
     start: Parameters,
     trials: int = 100,
@@ -138,7 +142,7 @@ def tune(
     """Search for the constants whose scores are nearest to people's (least mean squared error).
 
     Args:
-        triplets: at least 4, of which `HELD_OUT` are kept apart, by position.
+        triplets: at least 4, or as many pairs, of which `HELD_OUT` are kept apart, by position.
         predicates: similarity of each predicate to each.
         start: tried first, and the source of what is not searched for.
         trials: how many, the first included.
@@ -154,7 +158,7 @@ def tune(
     except ImportError:
         raise ConfigurationError("tuning needs optuna: pip install 'semcomm[tuning]'") from None
     if len(triplets) < 4:
-        raise ConfigurationError(f"tuning takes at least 4 triplets, not {len(triplets)}")
+        raise ConfigurationError(f"tuning takes at least 4 triplets or pairs, not {len(triplets)}")
     order = np.random.default_rng(seed).permutation(len(triplets))
     cut = max(1, round(HELD_OUT * len(triplets)))
     held, seen = ([pair for i in part for pair in triplets[i]] for part in (order[:cut], order[cut:]))

@@ -15,7 +15,7 @@ from semcomm.parsing import parse_json
 
 
 class Kind(NamedTuple):
-    """What to load of a kind of model: classes of transformers, and options of the first."""
+    """Parts to load of a kind of model: classes of transformers, and options of the first."""
 
     architecture: str
     processor: str

@@ -1,7 +1,8 @@
 """Captions of the embedded generator: a template with the name of a class, and the class found again in any text."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+
+from semcomm.caches import cached
 
 LONGEST = 400
 """Characters of a text that are read."""
@@ -13,7 +14,7 @@ def caption(word: str) -> str:
     return f"{PREFIX} of {'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 
-@lru_cache(maxsize=4096)
+@cached(most=4096)
 def class_in(text: str, words: Sequence[str]) -> int:
     """Return the number, from 1, of the word that is most plainly in `text`, 0 where there is none.
 

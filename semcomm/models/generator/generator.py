@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
+from semcomm.caches import cached
 from semcomm.errors import ModelError
 from semcomm.models.encoders.base import DEFAULT, image_encoder
 from semcomm.models.files import fingerprint
@@ -101,7 +101,7 @@ def weights_hash() -> str:
     return hashlib.sha256("".join([*parts, image_encoder(DEFAULT).weights()]).encode()).hexdigest()
 
 
-@cache
+@cached()
 def load_generator(device: str = "cpu") -> Generator:
     """Return the generator that comes with semcomm, read once per process and device.
 

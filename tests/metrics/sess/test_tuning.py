@@ -122,3 +122,16 @@ def test_distributions_are_drawn(tmp_path):
     tuned = tune(synthetic(Parameters.authors(), 6), PREDICATES, Parameters.paper(), trials=3)
     draw_distributions(tuned, tmp_path / "d.png")
     assert (tmp_path / "d.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "between", "point", "mark"),
+    [("a.CSV", ",", ".", "\ufeff"), ("b.csv", ";", ",", "\ufeff"), ("c.tsv", "\t", ".", "")],
+)
+def test_triplets_as_excel_writes_them(tmp_path, name, between, point, mark):
+    rows = [["reference", "first", "second", "first_score", "second_score"], ["a.png", "b.png", "c.png", "0.25", "0.5"]]
+    text = mark + "\r\n".join(between.join(row) for row in rows)
+    (tmp_path / name).write_text(text.replace("0.", f"0{point}"), encoding="utf-8")
+    (triplet,) = read_triplets(tmp_path / name)
+    assert (triplet["first_score"], triplet["second_score"]) == (0.25, 0.5)
+    assert triplet["reference"] == str(tmp_path / "a.png")
