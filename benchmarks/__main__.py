@@ -23,6 +23,7 @@ def main() -> None:
         "LDPC decoding beside Sionna and pyldpc": ["ldpc", *(["--quick"] if arguments.quick else [])],
         "The stages of the separate link": ["link", *images, *limit],
         "The sweep engine": ["sweep"],
+        "Intervals": ["intervals"],
         "Generative transceivers": ["generative", *(["--repeats", "3"] if arguments.quick else [])],
         "Metrics": ["metrics"],
         "SeSS matching": ["sess_matching"],

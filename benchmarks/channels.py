@@ -1,6 +1,6 @@
 """Channels of 3GPP: speed beside Sionna called directly; every transceiver over them; analog links over the SNR.
 
-    python -m benchmarks.channels [speed] [links] [analog] [FOLDER] [--limit N]
+    python -m benchmarks.channels [speed] [links] [analog] [FOLDER] [--limit N] [--only TEXT]
 
 FOLDER holds images, such as Kodak's; without it the built-in photographs stand in. Times are processor time of one
 thread, the best of several.
@@ -46,16 +46,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arguments", nargs="*", help="parts and a folder")
     parser.add_argument("--limit", type=int, default=4)
+    parser.add_argument("--only", default="", help="of `links`, the transceivers with this text in their name")
     given = parser.parse_args()
     folders = [name for name in given.arguments if name not in PARTS]
     parts = [name for name in given.arguments if name in PARTS] or PARTS
     torch.set_num_threads(1)
     for part in parts:
         print(f"\n### {part}\n", flush=True)
-        {"speed": speed, "links": links, "analog": analog}[part](folders[0] if folders else "builtin", given.limit)
+        folder = folders[0] if folders else "builtin"
+        if part == "speed":
+            speed()
+        elif part == "links":
+            links(folder, given.limit, given.only)
+        else:
+            analog(folder, given.limit)
 
 
-def speed(folder: str, limit: int) -> None:
+def speed() -> None:
     """Print the time that an image of 98,304 symbols takes, and Sionna's for as many resource elements."""
     settings = {
         "TDL-C": {},
@@ -126,14 +133,14 @@ def psnr(link: Link, channel: Channel, images: torch.Tensor) -> tuple[float, flo
     return quality, sum(map(bool, lost)) / len(lost), reception.ledger.total_cbr.mean().item()
 
 
-def links(folder: str, limit: int) -> None:
+def links(folder: str, limit: int, only: str) -> None:
     """Print what every transceiver makes of the channels at one mean SNR."""
     images = images_of(folder, limit)
     code = LDPC5G(0.5)
     transceivers = {
         "JPEG 2000 + LDPC 1/2, QPSK": Separate(JPEG2000(), code, "qpsk", RATE),
         "JPEG 2000 + LDPC 1/2, 16QAM": Separate(JPEG2000(), code, "16qam", RATE),
-        "JPEG 2000 + LDPC 1/2, adaptive": Separate(JPEG2000(), code, "adaptive", RATE),
+        "JPEG 2000 + LDPC, adaptive": Separate(JPEG2000(), code, "adaptive", RATE),
         "JPEG 2000 at capacity (a bound)": AtCapacity(JPEG2000(), RATE),
         "LSCI, 16QAM": LSCI(channel_uses_per_pixel=RATE),
         "DeepJSCC": DeepJSCC(channel_uses_per_pixel=RATE),
@@ -156,12 +163,13 @@ def links(folder: str, limit: int) -> None:
     print("dB, in brackets the share of images of which nothing could be decoded; last row: all resources, CBR\n")
     print(f"| transceiver | {' | '.join(channels)} |\n|---|{'---|' * len(channels)}", flush=True)
     totals = {}
-    for name, link in transceivers.items():
+    for name, link in {name: link for name, link in transceivers.items() if only in name}.items():
         found = [psnr(link, channel, images) for channel in channels.values()]
         cells = [f"{quality:.2f}" + (f" ({lost:.0%})" if lost else "") for quality, lost, _ in found]
         totals[name] = [f"{cbr:.4f}" for *_, cbr in found]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    print(f"| resources of SoftCast (its symbols: {RATE / 3:.4f}) | {' | '.join(totals['SoftCast'])} |", flush=True)
+    if "SoftCast" in totals:
+        print(f"| resources of SoftCast (its symbols: {RATE / 3:.4f}) | {' | '.join(totals['SoftCast'])} |", flush=True)
 
 
 def analog(folder: str, limit: int) -> None:

@@ -234,7 +234,7 @@ def _thresholds(data: bytes) -> None:
     from semcomm.codecs import LDPC5G, QAM
 
     found: Thresholds = load_thresholds(file_of(data, "thresholds.json"))
-    found.waterfall(LDPC5G(0.5), QAM("qpsk"), 512)
+    found.waterfall(LDPC5G(0.5), QAM("qpsk"), 4000).snr_db(0.05)
 
 
 THRESHOLDS = {
@@ -244,10 +244,11 @@ THRESHOLDS = {
         {
             "constellation": "qpsk",
             "code_rate": 0.5,
-            "payload_bits": 512,
-            "construction": "base graph 2",
+            "payload_bits": bits,
+            "construction": "base graph 1",
             "snr_db": [1.0, 1.4],
         }
+        for bits in (4000, 8000)
     ],
 }
 

@@ -494,14 +494,11 @@ def _check_output(path: Path, suffixes: Sequence[str], *inputs: Path) -> None:
 
 
 def _report(results: Any, style: Path | None = None) -> None:
-    from dataclasses import replace
-
     from semcomm.analysis.figures import draw
     from semcomm.analysis.report import write_report
     from semcomm.experiment.figure import read_style
     from semcomm.terminal import note
 
     look, figures = read_style(style) if style else ({}, [])
-    drawn = replace(results, experiment=replace(results.experiment, figures=figures)) if figures else results
-    draw(drawn, results.folder / "figures", look, note)
+    draw(results, results.folder / "figures", look, figures, note)
     print(f"report: {write_report(results, results.folder / 'report.html')}")

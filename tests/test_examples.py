@@ -25,6 +25,35 @@ def test_a_transceiver_outside_the_package_runs_by_its_import_path(tmp_path, cap
     assert means[20] > means[0] + 3
 
 
+def test_a_learned_codec_of_ones_own_is_trained_and_sent(tmp_path, monkeypatch):
+    from semcomm import ImageSet, run
+    from semcomm.images import write_image
+
+    (tmp_path / "photographs").mkdir()
+    for name, image in ImageSet("builtin", size=96):
+        write_image(tmp_path / "photographs" / f"{Path(name).stem}.png", image)
+    monkeypatch.chdir(tmp_path)
+    settings = ["task.folders=[photographs]", "task.crop=32", "steps=60", "batch=8", "device=cpu", "threads=1"]
+    settings += ["learning_rate=0.003", "warmup_steps=5", "ema=0.8", "validate_steps=60"]
+    assert main(["train", str(ROOT / "examples/learned.yaml"), *settings, "--out", "patches"]) == 0
+    assert "learned.Patches" in (tmp_path / "patches/patches.safetensors").read_bytes()[:20000].decode(errors="ignore")
+    results = run(
+        {
+            "transceivers": {"mine": {"class_path": "Learned", "init_args": {"checkpoint": "patches"}}},
+            "channels": {"awgn": "AWGN"},
+            "sweep": {"channel.snr_db": [0, 20]},
+            "metrics": ["PSNR"],
+            "images": {"path": "photographs", "limit": 2},
+        },
+        tmp_path / "run",
+    )
+    means = results.table.groupby("snr_db")["PSNR"].mean()
+    assert means[20] > means[0] > 10
+    assert means[20] > 15  # grey alone has about 12 dB
+    assert (results.table["cbr"] - 16 / 192).abs().max() < 0.01
+    assert (results.table["side_bits"] == 32).all()
+
+
 OTHERS = ("train", "settings")  # folders of files that are no experiments; claims.yaml is none either
 EXPERIMENTS = [
     path

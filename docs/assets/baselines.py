@@ -17,7 +17,7 @@ from semcomm.runs.results import Results
 
 HERE = Path(__file__).resolve().parent
 PUBLISHED = HERE.parents[1] / "experiments" / "published" / "kodak_links.csv"
-OURS = "HEIF + LDPC, adaptive"
+OURS = ("HEIF + LDPC, adaptive", "HEIF + LDPC, the published modes")
 THEIRS = "BPG + 5G LDPC"
 CBR, SNR_DB = 1 / 16, 10
 SHOWN = {
@@ -66,12 +66,13 @@ def _table(run: Results, x: str, by: str | None = None) -> str:
 
 
 def _beside(run: Results, points: pd.DataFrame) -> str:
-    means = _means(run, "snr_db").loc[OURS]
-    lines = [f"| SNR | {OURS}, here | {THEIRS}, published | difference |", "|---|---|---|---|"]
-    for point in points.itertuples():
-        if point.snr_db in means.index:
-            ours = means[point.snr_db]
-            lines.append(f"| {point.snr_db:g} dB | {ours:.2f} | {point.value:.2f} | {ours - point.value:+.2f} |")
+    means = _means(run, "snr_db")
+    ours = [name for name in OURS if name in means.index]
+    lines = ["| SNR | " + " | ".join([f"{THEIRS}, published", *ours]) + " |", "|---|" + "---|" * (1 + len(ours))]
+    for point in points[points["snr_db"].isin(means.columns)].itertuples():
+        values = [means.loc[name, point.snr_db] for name in ours]
+        cells = [f"{value:.2f} ({value - point.value:+.2f})" for value in values]
+        lines.append(f"| {point.snr_db:g} dB | {point.value:.2f} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -55,6 +55,7 @@ def draw(
     results: Results,
     folder: str | Path,
     style: Mapping[str, Any] | None = None,
+    figures: Sequence[FigureSpec] = (),
     on_note: Callable[[str], None] = lambda note: None,
 ) -> list[Path]:
     """Draw the experiment's figures, or the default ones: one of each for every channel that has its axis.
@@ -67,6 +68,7 @@ def draw(
         folder: for the files, made if need be. Their names are made of the columns' and the channel's letters and
             digits alone.
         style: arguments of `FigureStyle`, under those of each figure.
+        figures: in the place of the experiment's; none takes those.
         on_note: is given what the user should know, such as characters that no font has.
 
     Returns:
@@ -79,7 +81,7 @@ def draw(
     folder, written, used = Path(folder), [], set()
     if missing := unreadable((style or {}).get("font", ""), _names(results)):
         on_note(f"no font on this machine has {missing[:12]}: figures show boxes instead. Noto Sans CJK may have it")
-    for spec in results.experiment.figures or default_figures(results):
+    for spec in figures or results.experiment.figures or default_figures(results):
         styled = spec.styled(style)
         channels = channels_of(results, spec)
         for channel in channels:

@@ -29,7 +29,7 @@ def _lacking(names: list[str], text: str) -> str:
     left = "".join(sorted({character for character in text if character.isprintable() and not character.isspace()}))
     for name in names:
         if left:
-            there = _covered(fonts.findfont(name), left)
+            there = _covered(fonts.findfont(fonts.FontProperties(family=name)), left)
             left = "".join(character for character in left if character not in there)
     return left
 
@@ -45,7 +45,8 @@ def _further(characters: str) -> str:
             fonts.fontManager.addfont(path)
         except (OSError, RuntimeError):
             continue
-    ranked = sorted(fonts.fontManager.ttflist, key=lambda e: ("Sans" not in e.name, e.style != "normal", e.name))
+    real = [entry for entry in fonts.fontManager.ttflist if not entry.name.startswith("Last Resort")]  # boxes for all
+    ranked = sorted(real, key=lambda entry: ("Sans" not in entry.name, entry.style != "normal", entry.name))
     best = max(ranked, key=lambda entry: len(_covered(entry.fname, characters)))
     return best.name if _covered(best.fname, characters) else ""
 

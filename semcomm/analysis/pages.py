@@ -16,7 +16,7 @@ def render(package: str, template: str, **values: Any) -> str:
     return _environment(package).get_template(template).render(**values)
 
 
-@cached()
+@cached(most=8)
 def _environment(package: str) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -22,7 +22,7 @@ LINES = {"solid": ("-", ""), "dash": ((0, (5, 2)), "6 3"), "dot": ((0, (1.2, 1.5
 LINES["dashdot"] = ((0, (6, 1.5, 1.2, 1.5)), "7 2.5 2 2.5")
 """Plotly's name of a line style -> matplotlib's, and SVG's `stroke-dasharray`."""
 KINDS = 2 * len(LINES)
-"""Curves of one transceiver that line style and fill can distinguish."""
+"""Number of curves of one transceiver that line style and fill tell apart."""
 
 
 def _outline(radii: Iterable[float], turn: float = -90.0) -> str:

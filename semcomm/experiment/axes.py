@@ -14,8 +14,8 @@ from semcomm.recipes import plain
 from semcomm.transceivers.checks import COLUMNS
 
 CHANNEL_AXIS = "channel."
-RATES = frozenset({"snr_db", "bpp", "cbr"})
-"""Columns that an axis may share: what is measured stands in them."""
+RATES = frozenset({"snr_db", "bpp", "cbr", "pixels"})
+"""Columns that an axis may share: what is measured stands in them, but of `pixels`, which a distortion has too."""
 MAX_POINTS = 100_000
 """Of a transceiver or a channel: each is built before anything is sent."""
 

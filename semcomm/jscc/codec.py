@@ -90,7 +90,7 @@ class Codec:
         stride = self.network.stride
         return self.network.uses[layers - 1] * ceil(images.shape[2] / stride) * ceil(images.shape[3] / stride)
 
-    def send(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
+    def send(self, images: Tensor, snr_db: Tensor, plan: Tensor, refine: int = 0) -> tuple[list[Tensor], Tensor]:
         """Return the symbols of each image, `complex64` [k], layer after layer, row after row; the gains of its layers.
 
         Gains, [B, layers], are as signalled to the receiver: with the precision of `gain_bytes`. The last result is
@@ -100,23 +100,45 @@ class Codec:
             images: [B, 3, H, W] in [0, 1].
             snr_db: known to the transmitter [B].
             plan: layers of each block [B, h, w].
+            refine: gradient steps on each image's symbols (`semcomm.jscc.refinement`).
         """
-        given = [images, snr_db, plan]
+        given = [images, snr_db, plan, torch.tensor(refine)]
         if self._sent is None or not all(map(torch.equal, self._sent[0], given)):
-            self._sent = [x.clone() for x in given], self._encoded(*given)
+            self._sent = [x.clone() for x in given], self._encoded(images, snr_db, plan, refine)
         symbols, gains = self._sent[1]
         return list(symbols), gains
 
-    def _encoded(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
-        with self._computing():
-            padded = self._padded(images).to(self.device, memory_format=torch.channels_last)
-            grids, gains = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
+    def _encoded(self, images: Tensor, snr_db: Tensor, plan: Tensor, refine: int) -> tuple[list[Tensor], Tensor]:
+        if refine:
+            grids, gains = self._refined(images, snr_db, plan, refine)
+        else:
+            with self._computing():
+                padded = self._padded(images).to(self.device, memory_format=torch.channels_last)
+                grids, gains = self.network.encode(padded, snr_db.to(self.device), plan.to(self.device))
         pairs = [torch.complex(*grid.float().cpu().chunk(2, dim=1)).permute(0, 2, 3, 1) for grid in grids]
         there = [self.network.presence(plan, index)[:, 0] > 0 for index in range(len(grids))]
         symbols = [
             torch.cat([pair[b][mask[b]].flatten() for pair, mask in zip(pairs, there)]) for b in range(len(images))
         ]
         return symbols, torch.stack([gains_from(gain_bytes(one)) for one in gains])
+
+    def _refined(self, images: Tensor, snr_db: Tensor, plan: Tensor, steps: int) -> tuple[list[Tensor], Tensor]:
+        """Return the symbols of each layer of the batch and their gains, each image refined alone."""
+        from semcomm.jscc.refinement import refined
+
+        found = []
+        with torch.inference_mode(False), torch.enable_grad(), self._autocast():
+            for image, snr, layers in zip(images.split(1), snr_db.split(1), plan.split(1)):
+                padded = self._padded(image).clone().to(self.device, memory_format=torch.channels_last)
+                given = snr.clone().to(self.device), layers.clone().to(self.device)
+                found.append(refined(self.network, padded, image.shape[2:], *given, steps))
+        count = max(len(grids) for grids, _ in found)
+        shapes = next([grid.shape for grid in grids] for grids, _ in found if len(grids) == count)
+        grids = [
+            torch.cat([one[n] if n < len(one) else torch.zeros(shapes[n], device=self.device) for one, _ in found])
+            for n in range(count)
+        ]
+        return grids, torch.cat([F.pad(gains, (0, count - gains.shape[1]), value=1.0) for _, gains in found])
 
     def receive(
         self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor, height: int, width: int
@@ -172,8 +194,11 @@ class Codec:
     def _computing(self) -> ExitStack:
         stack = ExitStack()
         stack.enter_context(torch.inference_mode())
-        stack.enter_context(torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"))
+        stack.enter_context(self._autocast())
         return stack
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def gain_bytes(gains: Tensor) -> bytes:

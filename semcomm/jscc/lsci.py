@@ -297,13 +297,18 @@ class LSCINetwork(LearnedNetwork):
 
     def encode(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the symbols of each layer that the plan uses, and their gains [B, layers]; see `LearnedNetwork`."""
+        _, symbols, gains = self.encode_values(images, snr_db, plan)
+        return symbols, gains
+
+    def encode_values(self, images: Tensor, snr_db: Tensor, plan: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return the values of each layer that the plan uses, [B, 2·symbols, h, w], and what `encode` makes of them."""
         snr_db = snr_db.clamp(*SNR_RANGE)
         condition = self.encoder["base"].condition(snr_db, grids.quantisation_error(self.constellation))
         features = self.encoder["base"](images, condition)
         predicted = Reconstruction(self, grids.snr_of_estimates(snr_db, self.constellation), plan)
         layers = self.layers[: int(plan.max())]
         cells = {stride: F.pixel_unshuffle(images - 0.5, stride) for stride in {layer.stride for layer in layers}}
-        symbols, gains = [], []
+        values_of, symbols, gains = [], [], []
         for index, layer in enumerate(layers):
             present, stride = self.presence(plan, index), layer.stride
             prediction = predicted.refine_to(stride)
@@ -311,9 +316,10 @@ class LSCINetwork(LearnedNetwork):
             sent, gain, known = grids.quantise_to_constellation(values, present, self.constellation)
             if index + 1 < len(layers):
                 predicted.update(index, known, gain, present)
+            values_of.append(values)
             symbols.append(sent)
             gains.append(gain.flatten())
-        return symbols, torch.stack(gains, 1)
+        return values_of, symbols, torch.stack(gains, 1)
 
     def decode(self, symbols: Sequence[Tensor], gains: Tensor, snr_db: Tensor, plan: Tensor) -> Tensor:
         """Return images [B, 3, H, W], not clamped, from conditional means of the symbols; see `LearnedNetwork`."""

@@ -1,10 +1,13 @@
 """Training channels: AWGN and Rayleigh fading as in `semcomm.channels`, batched, differentiable, on any device."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from semcomm.channels import noise_variance
 from semcomm.jscc import constellation as grids
+from semcomm.jscc.network import LearnedNetwork
 
 
 def received(
@@ -33,3 +36,18 @@ def received(
     gain = grids.wiener_gain(variance, name).mean((1, 2, 3))
     estimates = (estimates + grids.straight_through(noisy, variance, name)) / gain[:, None, None, None]
     return estimates, 10 * torch.log10(gain / (1 - gain))
+
+
+def simulate(
+    network: LearnedNetwork,
+    sent: Sequence[Tensor],
+    gains: Tensor,
+    snr_db: Tensor,
+    fading: Tensor,
+    plan: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the receiver's images [B, 3, H, W] for symbols sent over a channel of `snr_db` [B], layer by layer."""
+    layers = [received(symbols, snr_db, fading, network.constellation, generator) for symbols in sent]
+    snrs = torch.stack([snr for _, snr in layers]).mean(0)
+    return network.decode([estimates for estimates, _ in layers], gains, snrs, plan).float()

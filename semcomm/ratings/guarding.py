@@ -55,10 +55,12 @@ class Guard:
         hosts: names by which it is reached; empty takes any. A page elsewhere whose name was made to lead here is
             refused by them.
         owner: names whose request it is by the path: a rater's code, or the empty string.
+        address: the URL by which raters reach it, whatever name a proxy puts in its place.
     """
 
-    def __init__(self, app: Callable, hosts: Collection[str], owner: Callable[[str], str]) -> None:
+    def __init__(self, app: Callable, hosts: Collection[str], owner: Callable[[str], str], address: str) -> None:
         self.app = app
+        self.place = urlsplit(address).netloc
         self.hosts = frozenset(hosts)
         self.owner = owner
         self.buckets = Buckets()
@@ -101,7 +103,9 @@ class Guard:
         if scope["method"] == "POST":
             # a page of another site cannot know a link, and this keeps it from using one that leaked
             site, origin = headers.get("sec-fetch-site", "same-origin"), headers.get("origin")
-            if site not in ("same-origin", "none") or (origin and urlsplit_host(origin) != headers.get("host", "")):
+            if site not in ("same-origin", "none") or (
+                origin and _place(origin) not in (headers.get("host"), self.place)
+            ):
                 return 403, "answers are taken from the study's own page only"
             if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > MOST_BYTES:
                 return 413, "too long"
@@ -109,7 +113,7 @@ class Guard:
         return None if self.buckets.take(key) else (429, "too many requests; wait a moment")
 
 
-def urlsplit_host(url: str) -> str | None:
+def _place(url: str) -> str | None:
     """Return host and port of a URL, or None where it is none."""
     try:
         return urlsplit(url).netloc

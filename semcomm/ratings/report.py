@@ -163,7 +163,7 @@ def _page(
     notes: Sequence[str],
     resamples: int,
 ) -> str:
-    from semcomm.ratings.server import templates
+    from semcomm.ratings.views import templates
 
     kinds = [kind for kind in HEADS if any(kind in found for found in judged.values())]
     sort_by = kinds[0] if kinds else None

@@ -139,7 +139,7 @@ def _keep(folder: Path, image: Tensor) -> str:
     key = content_hash(image)
     path = folder / IMAGES / f"{key}.png"
     if not path.exists():
-        part = path.with_name(f".part-{os.getpid()}")
+        part = path.with_name(f".part-{os.getpid()}.png")
         write_image(part, image)
         part.replace(path)
     return key

@@ -14,7 +14,7 @@ from semcomm.experiment.figure import FigureSpec
 from semcomm.runs.results import Results
 
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#040506": "var(--grid)", "#070809": "var(--surface)"}
-"""Markers of matplotlib -> those of the page."""
+"""Colour that matplotlib draws with -> the page's colour in its place."""
 _SETTINGS = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), "#010203"),
     "grid.color": "#040506",

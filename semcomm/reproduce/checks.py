@@ -21,7 +21,7 @@ from semcomm.reproduce.evidence import Evidence, Missing
 Outcome = Literal["supported", "contradicted", "open", "untested"]
 Verdict = Literal["holds", "holds in part", "does not hold", "could not be tested"]
 Place = Mapping[str, Any]
-"""Parameters set at a point: `{transceiver: LSCI, layers: 1}`."""
+"""Settings at a point: `{transceiver: LSCI, layers: 1}`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """Finding on a claim: a verdict, why where it needs one, and the parts."""
+    """The finding on a claim: a verdict, why where it needs one, and the parts."""
 
     verdict: Verdict
     why: str
@@ -65,10 +65,10 @@ class Finding:
 
 
 class Check(Component):
-    """A claim in numbers."""
+    """The meaning of a claim in numbers."""
 
     enough: Literal["all", "one"] = "all"
-    """Number of parts that must be supported for the claim to hold."""
+    """Whether all parts must be supported for the claim to hold, or one."""
 
     @abstractmethod
     def parts(self, evidence: Evidence) -> Iterator[Part]:

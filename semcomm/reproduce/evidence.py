@@ -1,4 +1,4 @@
-"""Evidence of a figure's run, in the shape that checks need: values by point, image and realisation."""
+"""Evidence of a figure's run in the shape that checks ask of it: values by point, image and realisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ STAND_INS = {"CLIPScore": "EmbeddedScore", "FID": "EmbeddedFID"}
 
 
 class Missing(Exception):  # noqa: N818
-    """Missing evidence for a check; the message says which. Nothing went wrong."""
+    """The evidence lacks something that a check asks for; the message says what. Nothing went wrong."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from semcomm.runs.results import Results
 
 @dataclass(frozen=True)
 class ExtraResult:
-    """Result of an extra.
+    """The result of an extra.
 
     Attributes:
         facts: numbers that checks look at, and `missing`, why there are none.

@@ -1,4 +1,4 @@
-"""Needs of each experiment, their sources, and whether they are there."""
+"""Needs of each experiment: data and models, their sources, and whether they are there."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

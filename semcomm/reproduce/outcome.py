@@ -44,7 +44,7 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Outcome of `reproduce`.
+    """The findings of `reproduce`.
 
     Attributes:
         papers: name -> paper, those that were asked for.

@@ -20,7 +20,7 @@ PAPER = "claims.yaml"
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves of a figure: every metric, each over the same axis.
+    """The charts of a figure: every metric, each over the same axis.
 
     Args:
         x: column of the horizontal axis.
@@ -103,7 +103,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of a setting to an experiment.
+    """The changes that a setting makes to an experiment.
 
     Args:
         images: keys of `images`, in the place of all that the file says of them.
@@ -131,7 +131,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Setting:
-    """Replacements of a setting.
+    """A setting: models, images and metrics in the place of others.
 
     Args:
         title: in words.

@@ -42,7 +42,7 @@ ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Results of a run.
+    """The results of a run.
 
     Attributes:
         experiment: what was run.
@@ -152,6 +152,7 @@ def _table(
                 "point": [n for n, _, _ in where],
                 "snr_db": [experiment.points[n].over.snr_db for n, _, _ in where],
                 **{name: [it.ledger[name] for it in got] for name in LEDGER},
+                **{f"ledger {name}": [it.ledger[name] for it in got] for name in LEDGER},
                 **{name: [it.info.get(name, None if name in COUNTS else math.nan) for it in got] for name in said},
                 **{axis: [labels[n][axis] for n, _, _ in where] for axis in experiment.axes},
                 **{name: [s[0] if s else None for s in column] for (name, _), column in zip(metrics, scores)},
@@ -159,11 +160,12 @@ def _table(
                 "score_seconds": [sum(s[1] for s in of_metrics if s) for of_metrics in zip(*scores)] or [0] * len(got),
             },
         )
+    ledger = {name: columns.lists.pop(f"ledger {name}", []) for name in LEDGER}  # an axis may have the name of a column
     table = pd.DataFrame(columns.lists, columns=_columns(experiment, columns.lists))
     table = table.assign(**{name: _as_text(table[name]) for name in table if table[name].dtype == object})
     numbers = ["snr_db", *RATES, *LEDGER, "symbol_power", "papr_db", *(name for name, _ in metrics)]
     table = table.astype({name: "float64" for name in numbers if name in table})
-    return table.assign(**_rates(table))
+    return table.assign(**_rates(ledger))
 
 
 def _as_text(column: "pd.Series") -> "pd.Series":
@@ -332,9 +334,9 @@ def _sealed(
 RATES = ["bpp", "cbr", "total_bpp", "total_cbr", "code_rate"]
 
 
-def _rates(table: "pd.DataFrame") -> dict[str, Any]:
+def _rates(counts: dict[str, list[float]]) -> dict[str, Any]:
     """Return the columns that follow from the ledger's; `Ledger` alone knows how."""
-    ledger = Ledger(**{name: torch.tensor(table[name].to_numpy(dtype="float64")) for name in LEDGER})
+    ledger = Ledger(**{name: torch.tensor(counts[name], dtype=torch.float64) for name in LEDGER})
     return {name: getattr(ledger, name).numpy() for name in RATES}
 
 

@@ -111,13 +111,12 @@ def run(
 def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda note: None) -> Results:
     """Return the results in the folder of a run, finished or not, or those of several runs as one table.
 
-    Runs may be under way. `semcomm.runs.joined` says when names of several runs stand for the same.
+    Runs may be under way. Neither weights nor the classes of transceivers and metrics are needed, nor the machine that
+    they were run on. `semcomm.runs.joined` says when names of several runs stand for the same.
 
     Args:
         folders: of the runs.
         on_note: told what the user should know.
-
-    Neither weights nor the classes of transceivers and metrics are needed, nor the machine that it was run on.
 
     Raises:
         RunError: when there is no run in one of them.

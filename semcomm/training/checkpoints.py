@@ -21,6 +21,8 @@ from semcomm.files import write_whole
 from semcomm.parsing import parse_json
 
 KEPT = 2
+PIECE_BYTES = 16 * 10**6
+"""A larger file is written in pieces of so many bytes, `.safetensors.000` and so on, as repositories take them."""
 EARLIER = "earlier_steps"
 """In the recipe of a training whose `steps` were changed on the way: what they were, and until when."""
 _PATTERN = "checkpoint-*.json"
@@ -98,13 +100,16 @@ def write(folder: Path, checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> N
     data = save(tensors)
     facts = asdict(checkpoint) | {"sha256": hashlib.sha256(data).hexdigest()}
     path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
-    write_whole(path, data)
+    starts = range(0, len(data), PIECE_BYTES)
+    for n, start in enumerate(starts):
+        piece = path.with_name(f"{path.name}.{n:03d}") if len(starts) > 1 else path
+        write_whole(piece, data[start : start + PIECE_BYTES])
     write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1).encode())
     kept = sorted(folder.glob(_PATTERN))[-KEPT:]
     for file in folder.glob(".part-*"):  # of a write that was killed
         file.unlink(missing_ok=True)
     for file in folder.glob("checkpoint-*"):
-        if file.with_suffix(".json") not in kept:
+        if file.with_name(file.name.split(".")[0] + ".json") not in kept:
             file.unlink(missing_ok=True)
 
 
@@ -124,7 +129,8 @@ def read(path: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
         checkpoint = Checkpoint(**parse_json(path.read_text()))
         if not all(isinstance(getattr(checkpoint, name), kind) for name, kind in _KINDS.items()):
             raise ValueError("its facts are not of the kinds that they should be")
-        data = weights.read_bytes()
+        pieces = [weights] if weights.exists() else sorted(path.parent.glob(f"{weights.name}.*"))
+        data = b"".join(piece.read_bytes() for piece in pieces)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: the checkpoint cannot be read ({error}){_remedy(path)}") from None
     if hashlib.sha256(data).hexdigest() != checkpoint.sha256:

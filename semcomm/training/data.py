@@ -73,7 +73,7 @@ class ImageCollection:
     """Images by index as `uint8` [3, H, W], kept in memory where they fit.
 
     Args:
-        paths: their files.
+        paths: their files, or images that are no files of their own (`semcomm.training.sources.StoredImage`).
         size: squash each to `size` x `size` (bilinear, antialiased); None leaves them as they are.
         memory_bytes: how much may be kept.
     """
@@ -117,7 +117,8 @@ class ImageCollection:
             report(f"{len(self)} images read, {len(self._kept)} of them kept in memory ({held / 2**20:.0f} MiB)")
 
     def _decoded(self, index: int) -> Tensor:
-        pixels = to_bytes(read_image(self.paths[index]))
+        path = self.paths[index]
+        pixels = to_bytes(read_image(path)) if isinstance(path, Path) else path.pixels()
         if self.size is not None:
             pixels = np.asarray(Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BILINEAR))
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # channels last in memory, as Pillow has them

@@ -17,7 +17,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from semcomm.component import class_path, plain
-from semcomm.errors import ModelError, RunError
+from semcomm.errors import ConfigurationError, ModelError, RunError
 from semcomm.seeds import Seed
 from semcomm.training import checkpoints
 from semcomm.training.checkpoints import Checkpoint, State
@@ -84,6 +84,10 @@ class Trainer:
         self.configuration = _flat(plain(asdict(settings)) | {"task": task.recipe()["init_args"]})
         for key in EXCLUDED_FROM_RECIPE:
             del self.configuration[key]
+        if settings.minutes is None:
+            del self.configuration["minutes"]
+        elif processes.count > 1:
+            raise ConfigurationError("minutes is for one process; of several, each would end at a step of its own")
         if settings.start_from is not None:  # by name: the card shows it, and a moved file is the same file
             self.configuration["start_from"] = Path(settings.start_from).name
         self.step, self.seconds, self.scores = 0, 0.0, {}
@@ -129,12 +133,17 @@ class Trainer:
         settings = self.settings
         before, began = self.seconds, monotonic()
         saved_at = began
+        writing = 0.0  # seconds that the last validation and checkpoint took
+        limit = float("inf") if settings.minutes is None else 60 * settings.minutes
         for batch in self._batches():
+            if self.seconds + writing >= limit:
+                break
             losses = self._one_step(batch)
             self.step += 1
             self.seconds = before + monotonic() - began
             log.losses(self.step, losses)
-            finished = self.step == settings.steps
+            finished = self.step == settings.steps or self.seconds + writing >= limit
+            ready_at = monotonic()
             if self.step % settings.validate_steps == 0 or finished:
                 self.scores = self._validated()
                 log.scores(self.step, self.scores)
@@ -142,6 +151,7 @@ class Trainer:
             if due or finished:
                 checkpoints.write(self.out, self.checkpoint(), self.state.tensors())
                 saved_at = monotonic()
+                writing = max(writing, saved_at - ready_at)
 
     def checkpoint(self) -> Checkpoint:
         """Return the facts of this moment."""
@@ -156,7 +166,10 @@ class Trainer:
 
     def _one_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         settings, state = self.settings, self.state
-        rate = learning_rate(self.step, settings.steps, settings.learning_rate, settings.warmup_steps)
+        step = self.step
+        if settings.minutes is not None:
+            step = max(step, min(settings.steps - 1, int(self.seconds / (60 * settings.minutes) * settings.steps)))
+        rate = learning_rate(step, settings.steps, settings.learning_rate, settings.warmup_steps)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         batch = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}

@@ -13,6 +13,9 @@ class Settings:
     Args:
         seed: of everything random.
         steps: of the optimiser, in all.
+        minutes: end after so many minutes of training, if `steps` are not done by then, with scores, checkpoint and
+            weights written; the learning rate falls with the time that is gone, so the result depends on the
+            machine. For one process.
         batch: images in a step, over all processes.
         learning_rate: peak of the schedule.
         warmup_steps: over which the rate rises to its peak; it then falls as a cosine to 0.
@@ -33,6 +36,7 @@ class Settings:
 
     seed: int = 0
     steps: int = 10_000
+    minutes: float | None = None
     batch: int = 64
     learning_rate: float = 1e-3
     warmup_steps: int = 200
@@ -54,6 +58,8 @@ class Settings:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.threads is not None and self.threads < 1:
             raise ConfigurationError(f"threads is {self.threads}; it must be at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigurationError(f"minutes is {self.minutes}; it must be above 0")
         for name in ("learning_rate", "clip", "checkpoint_seconds"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0")

@@ -29,6 +29,10 @@ TABLE_RATES = {name: tuple(rate / 1024 for rate in rates) for name, rates in _TA
 """The code rates of each constellation in 3GPP TS 38.214, table 5.1.3.1-2; BPSK's are those of QPSK."""
 
 
+MARGIN_DB = 0.05
+"""What blocks may need more than measured: counts have errors, and between measured lengths sizes and filler differ."""
+
+
 class Adaptive(Component):
     """Chooses constellation and code rate, the mode, for each image by what the transmitter knows of its channel.
 
@@ -117,19 +121,22 @@ class Adaptive(Component):
         """Return the Es/N0 in dB on AWGN at which images of `payload_bits` meet the target."""
         blocks = code.blocks(payload_bits)
         block_error_rate = 1 - (1 - self.target_image_error_rate) ** (1 / blocks)
-        return load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits).snr_db(block_error_rate)
+        waterfall = load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits)
+        return waterfall.snr_db(block_error_rate) + MARGIN_DB
 
     def image_error_rate(self, states: States, mode: Mode, payload_bits: int) -> float:
         """Return how often an image of `payload_bits` is expected not to arrive whole."""
-        return float(1 - (1 - self._block_error_rates(states, mode, payload_bits)).prod(axis=1).mean() - 1e-9)
+        rates = self._block_error_rates(states, mode, payload_bits, MARGIN_DB)
+        return float(1 - (1 - rates).prod(axis=1).mean() - 1e-9)
 
-    def _block_error_rates(self, states: States, mode: Mode, payload_bits: int) -> np.ndarray:
+    def _block_error_rates(self, states: States, mode: Mode, payload_bits: int, margin_db: float = 0.0) -> np.ndarray:
         """Return the error rate of each code block in each course of the channel, [courses, blocks]."""
         code, constellation = mode
         blocks, bits_per_symbol = code.blocks(payload_bits), constellation.bits_per_symbol
         uses = payload_bits / efficiency(mode)
         effective = states.effective_snr_db(bits_per_symbol, uses, blocks)
-        return load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits).block_error_rate(effective)
+        waterfall = load_thresholds(self.thresholds).waterfall(code, constellation, payload_bits)
+        return waterfall.block_error_rate(effective - margin_db)
 
     def _expected(self, states: States, mode: Mode, payload_bits: int, quality: Quality) -> float:
         """Return the mean of the quality of what arrives before the first block that is lost."""

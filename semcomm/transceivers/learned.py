@@ -51,6 +51,7 @@ class Learned(UsesWeights, Transceiver):
 
     receiver_slices: int | None = None
     model_shared_by: int | None = None
+    refine: int = 0
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Learned(UsesWeights, Transceiver):
         codec = self.codec()
         known_snr_db = torch.where(snr_db.isnan(), self.assumed_snr_db, snr_db)
         plan = self.plan(codec, images, known_snr_db)
-        symbols, gains = codec.send(images, known_snr_db, plan)
+        symbols, gains = codec.send(images, known_snr_db, plan, self.refine)
         uses = [len(x) for x in symbols]
         bits = BITS_PER_SYMBOL.get(codec.network.constellation, float("nan"))
         model_bits = [0.0] * len(images)
@@ -154,6 +155,8 @@ class LSCI(Learned):
         model_shared_by: charge the decoder's slices that are needed, 16 bits a weight, to so many images
             (`model_bits`); None if the receiver has them already.
         assumed_snr_db: SNR that the transmitter assumes where the channel lets it know none.
+        refine: gradient steps on each image's symbols through the decoder at the known SNR, before they are sent
+            (`semcomm.jscc.refinement`), a few seconds of a core for each step and megapixel. None by default.
         precision: `fp32`, or `bf16` for networks in bfloat16.
         device: where to compute; `auto` takes a GPU where there is one.
     """
@@ -170,6 +173,7 @@ class LSCI(Learned):
         receiver_slices: int | None = None,
         model_shared_by: int | None = None,
         assumed_snr_db: float = 10.0,
+        refine: int = 0,
         precision: Precision = "fp32",
         device: str = "auto",
     ) -> None:
@@ -179,6 +183,8 @@ class LSCI(Learned):
             raise ConfigurationError(f"channel_uses_per_pixel is {channel_uses_per_pixel}; it must be above 0")
         if model_shared_by is not None and model_shared_by < 1:
             raise ConfigurationError(f"model_shared_by is {model_shared_by}; it must be at least 1 image")
+        if refine < 0:
+            raise ConfigurationError(f"refine is {refine}; it is a number of steps, at least 0")
         self.checkpoint = checkpoint
         self.layers = layers
         self.channel_uses_per_pixel = channel_uses_per_pixel
@@ -187,6 +193,7 @@ class LSCI(Learned):
         self.receiver_slices = receiver_slices
         self.model_shared_by = model_shared_by
         self.assumed_snr_db = assumed_snr_db
+        self.refine = refine
         self.precision = precision
         self.device = device
 

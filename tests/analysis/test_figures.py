@@ -1,19 +1,23 @@
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 from small_run import link, small_run
 
-from semcomm.analysis.curves import curves_of
+from semcomm.analysis.curves import curves, curves_of
 from semcomm.analysis.defaults import default_axes, default_figures, label_of, main_axis
-from semcomm.analysis.figures import draw, figure
-from semcomm.analysis.styles import style
+from semcomm.analysis.figures import draw, figure, plot
+from semcomm.analysis.fonts import unreadable
+from semcomm.analysis.report.contents import contents_of
+from semcomm.analysis.styles import COLOURS, style, styles_of
 from semcomm.errors import ConfigurationError, RunError
 from semcomm.experiment.experiment import Experiment
-from semcomm.experiment.figure import FigureSpec
+from semcomm.experiment.figure import FigureSpec, read_style
 from semcomm.runs.results import Results
 
 
@@ -229,3 +233,125 @@ def test_a_figure_of_one_value(results: Results, tmp_path: Path) -> None:
     assert sizes[0] != sizes[1]
     with pytest.raises(ConfigurationError, match="no point has snr_db = 13"):
         draw(with_table(results, [dataclasses.replace(one, where={"snr_db": 13})]), tmp_path)
+
+
+def test_figures_that_are_no_longer_named_are_removed_and_nothing_else(results: Results, tmp_path: Path) -> None:
+    draw(with_table(results, [FigureSpec("snr_db", "PSNR"), FigureSpec("snr_db", "SSIM")]), tmp_path)
+    (tmp_path / "mine.png").write_bytes(b"the user's own")
+    draw(with_table(results, [FigureSpec("snr_db", "SSIM")]), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()} - {"drawn.json"}
+    assert names == {"mine.png", *(f"ssim-over-snr-db.{end}" for end in ("png", "pdf", "tex"))}
+
+
+def test_a_style_is_followed(results: Results) -> None:
+    style = {
+        "width": 7.0,
+        "curves": ["fast", "robust, channel_uses_per_pixel 1"],
+        "names": {"robust, channel_uses_per_pixel 1": "theirs"},
+        "lines": {"fast": "dot"},
+        "colours": ["#111111", "#222222"],
+        "intervals": "bars",
+        "y_limits": {"SSIM": [0, 0.5]},
+        "x_limits": [0, 25],
+        "font_size": 10,
+    }
+    drawn = figure(results, FigureSpec("snr_db", ["PSNR", "SSIM"], style={"width": 6.0}), style)
+    first, second = drawn.axes
+    lines, names = first.get_legend_handles_labels()
+    assert names == ["fast, 0.5 uses per pixel", "fast, 1 uses per pixel", "theirs"]
+    assert [line.get_color() for line in lines] == ["#222222", "#222222", "#111111"]
+    assert first.get_xlabel() == "SNR (dB)" and first.xaxis.label.get_size() == 10
+    assert second.get_ylim() == (0, 0.5) and first.get_xlim() == (0, 25)
+    assert not any("FillBetween" in type(artist).__name__ for artist in first.collections)
+    assert drawn.get_figwidth() == 6.0  # the figure's own key
+    with pytest.raises(ConfigurationError, match="no transceiver or curve 'fsat'; did you mean 'fast'"):
+        figure(results, FigureSpec("snr_db", "PSNR"), {"curves": ["fsat"]})
+    with pytest.raises(ConfigurationError, match=r"figures\.style.*'widht'"):
+        FigureSpec("snr_db", "PSNR", style={"widht": 3})
+
+
+def test_a_style_file_draws_other_figures(results: Results, tmp_path: Path) -> None:
+    file = tmp_path / "style.yaml"
+    file.write_text("formats: [svg]\nfigures: [{x: bpp, y: [PSNR, SSIM]}]\n")
+    style, figures = read_style(file)
+    assert style == {"formats": ["svg"]} and figures == [FigureSpec("bpp", ["PSNR", "SSIM"])]
+    files = draw(results, tmp_path / "figures", style, figures)
+    assert [path.name for path in files] == ["psnr-and-ssim-over-bpp.svg", "psnr-and-ssim-over-bpp.tex"]
+    file.write_text("size: 3\n")
+    with pytest.raises(ConfigurationError, match="no such key: 'size'"):
+        read_style(file)
+
+
+def test_plot_draws_into_axes_and_returns_them(results: Results) -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    assert plot(results, "snr_db", "SSIM", axes=axes, where={"channel_uses_per_pixel": 1.0}) is axes
+    lines, names = axes.get_legend_handles_labels()
+    assert names == ["robust", "fast"]
+    expected = curves(results, "snr_db", "SSIM").query("transceiver == 'fast' and channel_uses_per_pixel == 1")
+    assert lines[1].get_ydata().tolist() == expected["mean"].tolist()
+    with pytest.raises(ConfigurationError, match="no channel 'fading'"):
+        plot(results, "snr_db", "SSIM", axes=axes, channel="fading")
+
+
+def test_twenty_styles_are_told_apart_in_colour_and_in_grey() -> None:
+    """In grey print, line style and marker are what is left; colours differ by more than the eye's threshold of 2.3."""
+    looks = [style(n) for n in range(20)]
+    assert len({(look.line, look.marker) for look in looks}) == 20
+    rgb = np.array([[int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)] for colour in COLOURS])
+    lab = rgb2lab(rgb)
+    differences = deltaE_ciede2000(lab[:, None], lab[None])[~np.eye(len(rgb), dtype=bool)]
+    assert differences.min() > 10
+    assert lab[:, 0].min() > 30 and lab[:, 0].max() < 70  # neither lost on white nor on near black
+
+
+def test_curves_of_many_kinds_have_styles_of_their_own(tmp_path: Path) -> None:
+    results = small_run(tmp_path, sweep={"channel.snr_db": list(range(20)), "channel_uses_per_pixel": [0.5, 1.0]})
+    found = curves_of(results, "bpp", "PSNR")
+    looks = styles_of(found, results.experiment)
+    assert len(found) == 40 and len({(look.colour, look.line, look.marker) for look in looks}) == 40
+
+
+def test_each_curve_is_drawn_over_the_axis_that_its_channel_has(tmp_path: Path) -> None:
+    results = small_run(
+        tmp_path,
+        transceivers={"only": link(channel_uses_per_pixel=1.0)},
+        channels={
+            "awgn": {"class_path": "AWGN", "sweep": {"snr_db": [4, 20]}},
+            "rayleigh": {"class_path": "Rayleigh", "init_args": {"snr_db": 10}, "sweep": {"coherence": ["image", 100]}},
+        },
+        sweep={},
+        metrics=["PSNR"],
+    )
+    names = {path.stem for path in draw(results, tmp_path / "figures") if path.suffix == ".png"}
+    assert {"psnr-over-snr-db", "psnr-over-coherence"} <= names and not any("awgn" in name for name in names)
+    drawn = figure(results, FigureSpec("coherence", "PSNR"))
+    assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["image", "100"]
+    over = {x["key"]: x["channels"] for x in contents_of(results)["x"]}
+    assert over["snr_db"] == ["awgn"] and over["coherence"] == ["rayleigh"]
+
+
+def test_names_in_other_scripts(results: Results, tmp_path: Path) -> None:
+    """Either a font of this machine has them, or one sentence says that none has; there is no warning per letter."""
+    renamed = {"传统方法": "robust", "हिन्दी": "fast"}
+    experiment = dataclasses.replace(
+        results.experiment, transceivers={name: results.experiment.transceivers[old] for name, old in renamed.items()}
+    )
+    table = results.table.assign(transceiver=results.table["transceiver"].map({v: k for k, v in renamed.items()}))
+    notes: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(dataclasses.replace(results, experiment=experiment, table=table), tmp_path, on_note=notes.append)
+    missing = unreadable("", "".join(renamed))
+    assert bool(notes) == bool(missing) and len(notes) <= 1 and unreadable("", "plain text") == ""
+
+
+def test_a_table_for_latex_beside_every_figure(results: Results, tmp_path: Path) -> None:
+    path = draw(with_table(results, [FigureSpec("snr_db", "PSNR")]), tmp_path)[-1]
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("% PSNR (dB) over SNR (dB), awgn") and "2 images" in lines[0]
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert [line.split(" & ")[0] for line in body] == ["4", "12", "20"] and all(line.count("&") == 4 for line in body)
+    frame = curves(results, "snr_db", "PSNR")
+    assert f"{frame['mean'][0]:.1f}" in body[0] and r"$\pm$" in body[0]

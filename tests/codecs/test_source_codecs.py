@@ -307,7 +307,7 @@ def test_a_shared_header_saves_its_bytes_and_nothing_else(codec, photograph):
     for damaged in (b"", bytes([255]) + sent[1:]):
         with pytest.raises(DecodeError):
             shared.decode_sized(damaged, *image.shape[1:])
-    with pytest.raises(ConfigurationError, match="'own' or 'shared'"):
+    with pytest.raises(ConfigurationError, match="choose from own, shared"):
         codec(header="none")
 
 

@@ -163,10 +163,10 @@ def smaller(file: Path) -> dict[str, object]:
 
 def training_file(words: list[str]) -> None:
     """Check a training file and the keys set on the command line; train nothing."""
-    from semcomm.cli import _assignment
+    from semcomm.configuration import assignment
     from semcomm.training.configuration import read
 
-    read(Path(words[0]), [_assignment(word) for word in words[1:] if "=" in word and not word.startswith("-")])
+    read(Path(words[0]), [assignment(word) for word in words[1:] if "=" in word and not word.startswith("-")])
 
 
 @pytest.fixture(scope="module")

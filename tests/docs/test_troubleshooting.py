@@ -13,7 +13,7 @@ from semcomm.images import ImageSet, write_image
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/troubleshooting.md").read_text()
 FILE = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
-CASES = re.findall(r"```(sh|python)\n(.*?)```\n\n```text\n(.*?)\n```", PAGE, re.DOTALL)
+CASES = re.findall(r"```(console|pycon)\n(.*?)```\n\n```text\n(.*?)\n```", PAGE, re.DOTALL)
 
 
 def test_there_are_ten():
@@ -29,7 +29,7 @@ def test_a_mistake_has_its_message(kind, code, message, tmp_path, monkeypatch, c
     Path("mine.yaml").write_text(FILE)
     for name, image in ImageSet(limit=2, size=32):
         write_image({"astronaut": "a.png", "cat": "b.png"}[name], image)
-    if kind == "python":
+    if kind == "pycon":
         with pytest.raises(SemcommError) as caught:
             exec(code, {})
         said = str(caught.value)

@@ -190,7 +190,7 @@ def test_classes_and_choices_are_named_in_any_case():
         "init_args": {"source": "jpeg-2000", "code": "ldpc5g", "constellation": "16-QAM", "bpp": 1},
     }
     (point,) = load({"transceivers": {"a": robust}, "channels": {"b": "awgn"}}).points
-    assert repr(point.link).startswith("Separate(source=JPEG2000(layers=3), code=LDPC5G(rate=0.5")
+    assert repr(point.link).startswith("Separate(source=JPEG2000(layers=3, header='own'), code=LDPC5G(rate=0.5")
     assert point.link.constellation.name == "16qam"
     (other,) = load(
         {"transceivers": {"a": link("16qam", bpp=1, channel_uses_per_pixel=None)}, "channels": {"b": "AWGN"}}

@@ -279,10 +279,11 @@ def test_lists_of_images_with_rows_cut_short(tmp_path):
 
 
 def test_thresholds(tmp_path):
-    row = {"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "snr_db": [1.0]}
-    for number, wrong in enumerate(({"snr_db": "ab"}, {"code_rate": "x"}, {"payload_bits": 0}, {"snr_db": [1, 2]})):
+    row = {"constellation": "qpsk", "code_rate": 0.5, "payload_bits": 512, "construction": "", "snr_db": [1.0, 1.5]}
+    rows = [{"snr_db": "ab"}, {"code_rate": "x"}, {"payload_bits": 0}, {"snr_db": [1, 2, 3]}, {"snr_db": [2, 1]}]
+    for number, wrong in enumerate([*rows, {"construction": 1}, {"payload_bits": 10**400}, {"snr_db": [1, 1e308]}]):
         path = tmp_path / f"{number}.json"
-        path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1], "rows": [row | wrong]}))
+        path.write_text(json.dumps({"code": "x", "block_error_rates": [0.1, 0.01], "rows": [row | wrong]}))
         with pytest.raises(ConfigurationError, match="no file of thresholds"):
             load_thresholds(path)
 

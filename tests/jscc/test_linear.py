@@ -8,7 +8,7 @@ from torch import nn
 
 from semcomm.jscc import linear
 from semcomm.jscc.lsci import LSCINetwork
-from semcomm.training.tasks import JSCCTask
+from semcomm.jscc.training_channel import simulate
 
 
 def fitted(images: torch.Tensor, **options) -> LSCINetwork:
@@ -27,7 +27,7 @@ def error(network: LSCINetwork, images: torch.Tensor, layers: int, snr_db: float
     plan = torch.full((len(images), *(s // network.stride for s in images.shape[2:])), layers, dtype=torch.uint8)
     sent, gains = network.encode(images, snr_db, plan)
     unfaded, generator = torch.zeros(len(images), dtype=torch.bool), torch.Generator().manual_seed(3)
-    found = JSCCTask.reconstruct(network, sent, gains, snr_db, unfaded, plan, generator)
+    found = simulate(network, sent, gains, snr_db, unfaded, plan, generator)
     return ((found - images) ** 2).mean().item()
 
 

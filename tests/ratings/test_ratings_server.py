@@ -120,6 +120,9 @@ def test_requests_that_are_refused(client, study):
     assert call(client.app, "POST", path, right, [json_, (b"sec-fetch-site", b"cross-site")]).status == 403
     assert call(client.app, "PUT", path, right, [json_]).status == 405
     assert study.database.answers() == []
+    proxied = application(study, "https://study.example")  # behind a proxy that names this machine as the host
+    for origin, status in ((b"https://study.example", 200), (b"https://elsewhere.example", 403)):
+        assert call(proxied, "POST", path, right, [json_, (b"origin", origin)]).status == status
     guarded = application(study, "http://localhost", {"localhost"})
     assert call(guarded, "GET", "/", headers=[(b"host", b"rebound.example")]).status == 400
     assert call(guarded, "GET", "/", headers=[(b"host", b"localhost:8765")]).status == 404

@@ -305,3 +305,14 @@ def test_keys_stand_anywhere_and_reach_everything(tmp_path, capsys):
 def test_no_image_at_all(tmp_path):
     with pytest.raises(ImageError, match="no images in this folder"):
         small(tmp_path / "run", images={"path": str(tmp_path)})
+
+
+def test_an_axis_that_shares_its_name_with_a_column_spoils_no_rate(tmp_path):
+    shifted = {"class_path": "Translation", "sweep": {"pixels": [1, 2]}}
+    table = small(tmp_path, transceivers={"shift": shifted, **ONE["transceivers"]}, sweep={"channel.snr_db": [12]})[
+        0
+    ].table
+    robust = table[table["transceiver"] == "robust"]
+    assert robust["bpp"].notna().all()
+    assert robust["cbr"].between(0.16, 0.17).all()
+    assert table[table["transceiver"] == "shift"]["pixels"].unique().tolist() == [1, 2]

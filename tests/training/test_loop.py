@@ -16,7 +16,7 @@ from torch import nn
 
 from semcomm.errors import ConfigurationError, ImageError, ModelError, RunError
 from semcomm.models.files import read_weights
-from semcomm.training import Settings, Task, loop, train
+from semcomm.training import Settings, Task, checkpoints, loop, train
 from semcomm.training.checkpoints import last
 from semcomm.training.schedule import learning_rate
 
@@ -124,6 +124,28 @@ def test_stopped_and_continued_is_bit_identical(tmp_path):
     assert_same(tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "stopped"))
     whole, stopped = ((tmp_path / name / "scores.jsonl").read_text() for name in ("whole", "stopped"))
     assert whole == stopped
+
+
+def test_a_large_checkpoint_comes_in_pieces_and_goes_on_bit_by_bit(tmp_path, monkeypatch):
+    settings = small(steps=20, checkpoint_steps=3)
+    train(Line(), settings, tmp_path / "whole")
+    monkeypatch.setattr("semcomm.training.checkpoints.PIECE_BYTES", 1000)
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=11), settings, tmp_path / "stopped")
+    files = sorted(path.name for path in (tmp_path / "stopped").glob("checkpoint-00000009*"))
+    assert files[:3] == [f"checkpoint-00000009.{name}" for name in ("json", "safetensors.000", "safetensors.001")]
+    assert max(path.stat().st_size for path in (tmp_path / "stopped").glob("*.safetensors.*")) == 1000
+    assert {path.name[:19] for path in (tmp_path / "stopped").glob("checkpoint-*")} == {
+        "checkpoint-00000006",
+        "checkpoint-00000009",
+    }
+    train(Line(), settings, tmp_path / "stopped")
+    monkeypatch.undo()
+    whole, pieces = (checkpoints.read(last(tmp_path / name))[1] for name in ("whole", "stopped"))
+    assert_same(whole, pieces)
+    (tmp_path / "stopped" / "checkpoint-00000020.safetensors.001").unlink()
+    with pytest.raises(ModelError, match="its hash is another"):
+        checkpoints.read(last(tmp_path / "stopped"))
 
 
 def test_authors_stand_in_the_card_and_not_in_the_weights_file(tmp_path):
@@ -267,6 +289,25 @@ def test_an_empty_folder_and_an_unreadable_image(arguments, draw_shapes, tmp_pat
     (tmp_path / "loose.png").write_bytes((tmp_path / "ring" / "00.png").read_bytes())
     with pytest.raises(ImageError, match="lies in no class's folder"):
         train(ImageClassification(**{**arguments, "class_folder": str(tmp_path)}), small(steps=1), tmp_path / "out")
+
+
+def test_a_training_ends_in_time_with_everything_written(tmp_path, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(loop, "monotonic", lambda: next(clock))  # a second each time that it is looked at
+    rates = []
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: rates.append(learning_rate(*given)) or rates[-1])
+    settings = small(steps=1000, minutes=1.0, warmup_steps=1)
+    path = train(Line(), settings, tmp_path)
+    step = json.loads(last(tmp_path).read_text())["step"]
+    assert 5 < step < 60
+    card = path.with_suffix(".md").read_text()
+    assert f"{step} of 1000 steps; **the training was not finished**" in card and "| minutes | 1 |" in card
+    assert json.loads((tmp_path / "scores.jsonl").read_text())["step"] == step
+    assert len(rates) == step and rates[-1] < 0.05 * settings.learning_rate < rates[1]  # with the time, not the steps
+    again = train(Line(), settings, tmp_path)  # its time is over: it trains no further
+    assert json.loads(last(tmp_path).read_text())["step"] == step and again == path
+    with pytest.raises(ConfigurationError, match="minutes is 0"):
+        small(minutes=0)
 
 
 def test_a_device_that_is_not_there(tmp_path):

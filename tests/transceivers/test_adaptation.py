@@ -11,7 +11,7 @@ from semcomm import AWGN, JPEG2000, LDPC5G, PSNR, QAM, Adaptive, Rayleigh, Regul
 from semcomm.codecs.information import mutual_information, snr_db_of_information
 from semcomm.errors import ConfigurationError
 from semcomm.seeds import Seed
-from semcomm.transceivers.adaptation import TABLE_RATES, efficiency
+from semcomm.transceivers.adaptation import MARGIN_DB, TABLE_RATES, efficiency
 from semcomm.transceivers.expectation import ExpectedPSNR
 from semcomm.transceivers.knowledge import ChannelKnowledge, States
 from semcomm.transceivers.measurement import COMMON_RATES, ideal_snr_db, measure
@@ -50,7 +50,7 @@ def awgn(snr_db):
 
 def required(table, target, bits):
     adaptive = Adaptive(target_image_error_rate=target, thresholds=table)
-    return adaptive.required_snr_db(LDPC5G(0.5), QAM("qpsk"), bits)
+    return adaptive.required_snr_db(LDPC5G(0.5), QAM("qpsk"), bits) - MARGIN_DB
 
 
 def test_thresholds_are_interpolated_over_error_rate_and_length(table):

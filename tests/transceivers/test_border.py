@@ -117,7 +117,14 @@ def test_what_a_transmitter_sends_is_a_signal(changed, reason):
 def test_what_there_is_to_say_needs_a_name_of_its_own_and_a_value_for_each_image():
     info = {"a": np.array([1.5, 2]), "b": [np.int64(3), torch.tensor(4)], "c": ("x", "y"), "d": torch.tensor([1, 2])}
     said = sent(returned=lambda images: (images, info)).info
-    assert said == {"symbol_power": [1, 1], "a": [1.5, 2.0], "b": [3, 4], "c": ["x", "y"], "d": [1, 2]}
+    assert said == {
+        "symbol_power": [1, 1],
+        "papr_db": [0, 0],
+        "a": [1.5, 2.0],
+        "b": [3, 4],
+        "c": ["x", "y"],
+        "d": [1, 2],
+    }
     assert {type(v) for values in said.values() for v in values} == {float, int, str}
     for info, reason in (({"channel_uses": [1, 2]}, "column of its own"), ({"a": [1]}, "each of the 2 images")):
         with pytest.raises(ConfigurationError, match=rf"Mine: .*{reason}"):

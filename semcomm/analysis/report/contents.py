@@ -1,4 +1,4 @@
-"""Contents of the report, as plain JSON data."""
+"""Contents of the report as plain JSON data."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Why two images score as they do: both images with their objects, what was matched with what, and its share."""
+"""Explanation of a score: both images with their objects, what was matched with what, and its share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#33669c", "#d1495b", "#1f7a34", "#8a6d00", "#7b4ad9", "#8a2f6b", "#b85c00", "#00786f", "#a3271b", "#2a7fa3")
-"""Dark enough for white numbers on them and for text of their own on white (4.5 to 1 and more)."""
+"""Dark enough for white numbers on them and for text of their own on white (4 to 1 and more)."""
 UNMATCHED = "#6b6b6b"
 EDGES = 12
 """Relations drawn in an image, the surest first; all of them are in the data."""
 PLACES = (0.32, 0.44, 0.24, 0.56, 0.68, 0.76)
-"""Positions of a relation's name on its arrow: at the first place that is free; without one it is left out."""
+"""Places of a relation's name on its arrow: the first that is free is taken; without one it is left out."""
 Box = tuple[float, float, float, float]
 
 

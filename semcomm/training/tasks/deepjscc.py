@@ -16,7 +16,7 @@ class DeepJSCCTraining(JSCCTask):
 
     def __init__(
         self,
-        folders: list[str],
+        folders: list[str | dict[str, Any]],
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,

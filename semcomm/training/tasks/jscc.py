@@ -11,13 +11,13 @@ from torch import Tensor
 
 from semcomm.component import class_path
 from semcomm.errors import ConfigurationError, ModelError
-from semcomm.images import ImageSet
 from semcomm.jscc.checks import figures
 from semcomm.jscc.codec import Codec
 from semcomm.jscc.network import LearnedNetwork, uniform_plan
-from semcomm.jscc.training_channel import received
+from semcomm.jscc.training_channel import simulate
 from semcomm.training import Task, augment, losses
-from semcomm.training.data import ImageCollection, listed, share_of
+from semcomm.training.data import ImageCollection, share_of
+from semcomm.training.sources import images_of
 
 MOST_VALIDATED = 48
 """Images kept for validation are used up to this number."""
@@ -33,7 +33,8 @@ class JSCCTask(Task):
     subclass may replace. Only images below `crop` are enlarged.
 
     Args:
-        folders: folders of images, or CSV files with a column `file` beside images.
+        folders: folders of images, CSV files with a column `file` beside images, folders with the batches of CIFAR-10,
+            or torch datasets as `{class_path, init_args}` (`semcomm.training.sources`).
         shares: relative frequency of crops from each folder; in proportion to their images if left out.
         attribution: lines for the card: the data's names, authors and licences.
         licence: of the trained weights, for the card.
@@ -49,7 +50,7 @@ class JSCCTask(Task):
 
     def __init__(
         self,
-        folders: list[str],
+        folders: list[str | dict[str, Any]],
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,
@@ -96,7 +97,7 @@ class JSCCTask(Task):
         """Find, split and read the images."""
         train, held, self.authors = [], [], set()
         for folder in self.folders:
-            paths, authors = _found(folder)
+            paths, authors = images_of(folder)
             self.authors |= authors
             kept = [p for p in paths if share_of(p.name) < self.val_fraction]
             held += kept
@@ -147,7 +148,7 @@ class JSCCTask(Task):
         """Return the weighted sum as `loss`, and its parts."""
         images, plan, snr_db = batch["images"], batch["plan"], batch["snr_db"]
         sent, gains = module.encode(images, batch["known_snr_db"], plan)
-        reconstruction = self.reconstruct(module, sent, gains, snr_db, batch["fading"], plan, generator)
+        reconstruction = simulate(module, sent, gains, snr_db, batch["fading"], plan, generator)
         parts = {}
         if self.loss.get("mse"):
             table = torch.tensor([0, *module.uses], dtype=torch.float32, device=plan.device)
@@ -159,21 +160,6 @@ class JSCCTask(Task):
         if self.loss.get("features"):
             parts["features"] = losses.feature_loss(reconstruction, images).mean()
         return {"loss": sum(self.loss[kind] * part for kind, part in parts.items()), **parts}
-
-    @staticmethod
-    def reconstruct(
-        module: LearnedNetwork,
-        sent: Sequence[Tensor],
-        gains: Tensor,
-        snr_db: Tensor,
-        fading: Tensor,
-        plan: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Return the receiver's images [B, 3, H, W] for symbols sent over a channel of `snr_db` [B]."""
-        layers = [received(symbols, snr_db, fading, module.constellation, generator) for symbols in sent]
-        snrs = torch.stack([snr for _, snr in layers]).mean(0)
-        return module.decode([estimates for estimates, _ in layers], gains, snrs, plan).float()
 
     @torch.no_grad()
     def validate(self, module: LearnedNetwork) -> dict[str, float]:
@@ -191,7 +177,7 @@ class JSCCTask(Task):
                 generator = torch.Generator(device).manual_seed(1)
                 fading = torch.zeros(len(part), dtype=torch.bool, device=device)
                 sent, gains = module.encode(part, known, its_plan)
-                found = self.reconstruct(module, sent, gains, known, fading, its_plan, generator)
+                found = simulate(module, sent, gains, known, fading, its_plan, generator)
                 error = (found.clamp(0, 1) - part) ** 2
                 values.append(-10 * torch.log10(error.mean((1, 2, 3))).cpu())
             scores[f"psnr {name} {snr_db:g} dB"] = torch.cat(values).mean().item()
@@ -235,14 +221,6 @@ class JSCCTask(Task):
             "authors": sorted(self.authors, key=str.casefold),
             "checks": figures(Codec(shipped)),
         }
-
-
-def _found(folder: str) -> tuple[list, set[str]]:
-    """Return the images of a folder or a list, and the authors that the list names."""
-    if folder.endswith(".csv"):
-        found, rows = listed(folder, "file")
-        return [path for path, _ in found], {row["author"] for row in rows if row.get("author")}
-    return list(ImageSet(folder).files().values()), set()
 
 
 def _middle(image: Tensor) -> Tensor:

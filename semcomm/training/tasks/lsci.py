@@ -38,7 +38,7 @@ class LSCITraining(JSCCTask):
 
     def __init__(
         self,
-        folders: list[str],
+        folders: list[str | dict[str, Any]],
         shares: list[float] | None = None,
         attribution: list[str] | None = None,
         licence: str | None = None,

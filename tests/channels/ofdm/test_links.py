@@ -74,11 +74,13 @@ def test_every_transceiver_runs_over_it(links, name, over):
     assert alone.ledger.resource_uses[0] == ledger.resource_uses[1]
 
 
-def test_the_bound_is_one():
-    images = smooth_images(2, 64, 72)
-    seeds = seeds_of(images)
-    for channel in CHANNELS.values():
-        bound = AtCapacity(JPEG2000(), 0.5).transmit(images, channel, seeds).ledger.source_bits
-        uses = [int(0.5 * 64 * 72)] * 2
-        assert (bound <= channel.capacity(seeds, uses) * uses[0]).all()
-        assert (bound >= 0.5 * channel.capacity(seeds, uses) * uses[0]).all()
+@pytest.mark.parametrize("over", CHANNELS)
+def test_the_bound_stays_below_capacity_or_is_an_outage(over):
+    images, channel = smooth_images(2, 64, 72), CHANNELS[over]
+    seeds, uses = seeds_of(images), int(0.5 * 64 * 72)
+    reception = AtCapacity(JPEG2000(), 0.5).transmit(images, channel, seeds)
+    bits = channel.capacity(seeds, [uses] * 2) * uses
+    within = ~torch.tensor(reception.info["outage"])
+    assert (reception.ledger.source_bits <= bits * 1.002)[within].all()
+    if channel.known_csi == "instantaneous":  # then the rate is that of the image's own channel
+        assert within.all() and (reception.ledger.source_bits > 0.9 * bits).all()
