@@ -353,10 +353,13 @@ def models(argv: Sequence[str]) -> None:
     else:
         from semcomm.models import CARDS, is_present
 
+        width = max(map(len, CARDS)) + 2
         for card in CARDS.values():
             state = "present" if is_present(card) else "absent"
-            print(f"{card.name:<23}{state:<9}{card.size:<15}{card.licence:<25}{card.source or 'comes with semcomm'}")
-            print(f"{'':<23}for {card.purpose}; {card.attribution}")
+            print(
+                f"{card.name:<{width}}{state:<9}{card.size:<15}{card.licence:<25}{card.source or 'comes with semcomm'}"
+            )
+            print(f"{'':<{width}}for {card.purpose}; {card.attribution}")
 
 
 def train(argv: Sequence[str]) -> None:

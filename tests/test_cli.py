@@ -179,7 +179,15 @@ def test_transmit_gives_a_named_class_none_of_the_defaults_arguments(tmp_path, i
     assert values["mean_layers"] == "2"
     assert (tmp_path / "new/a.png").exists()
     assert "SSIM" in values
-    status, out, error = semcomm(capsys, "transmit", image, "--transceiver.code.rate=0.75", "--out", tmp_path / "b.png")
+    status, out, error = semcomm(
+        capsys,
+        "transmit",
+        image,
+        "--transceiver.constellation=16qam",
+        "--transceiver.code.rate=0.75",
+        "--out",
+        tmp_path / "b.png",
+    )
     assert status == 0, error
     assert float(dict(line.split(maxsplit=1) for line in out.splitlines())["code_rate"]) == pytest.approx(
         0.75, abs=0.02
