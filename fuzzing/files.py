@@ -17,13 +17,13 @@ from torch import nn
 from fuzzing.graphs import compare_small_graphs
 from fuzzing.streams import wavy_image
 from fuzzing.target import Target, file_of, scratch
+from semcomm.configuration import assignment
 from semcomm.experiment import experiment
 from semcomm.images import read_image, to_bytes
 from semcomm.metrics.sess.graph import Parameters
 from semcomm.metrics.sess.relations import predicates
 from semcomm.metrics.sess.tuning import read_triplets
 from semcomm.models.checking import check
-from semcomm.models.encoders.efficientnet_network import EfficientNetLite
 from semcomm.models.files import read_tensors, read_weights
 from semcomm.models.relation_head import RelationHead
 from semcomm.training import checkpoints, configuration
@@ -82,13 +82,13 @@ def _safetensors(header: object, size: int) -> bytes:
 
 
 def _encoders() -> Sequence[bytes]:
-    card = {"card": json.dumps({"name": "x", "network": {"classes": 2}})}
-    head = {"_fc.weight": torch.zeros(2, 8), "_fc.bias": torch.zeros(2)}  # all of a network would be megabytes
-    return [save(head, card), _safetensors({"__metadata__": card}, 0)]
+    card = {"card": json.dumps({"name": "x", "network": {"in_features": 8, "out_features": 2}})}
+    tensors = {"weight": torch.zeros(2, 8), "bias": torch.zeros(2)}  # a small network: a real one would be megabytes
+    return [save(tensors, card), _safetensors({"__metadata__": card}, 0)]
 
 
 def _encoder(data: bytes) -> None:
-    read_weights(file_of(data, "encoder.safetensors"), "image encoder").network(EfficientNetLite)
+    read_weights(file_of(data, "encoder.safetensors"), "image encoder").network(nn.Linear)
 
 
 def _weights(data: bytes) -> None:
@@ -277,9 +277,7 @@ def _image(data: bytes) -> None:
 
 
 def _override(data: bytes) -> None:
-    from semcomm.cli import _assignment
-
-    key, value = _assignment(data.decode("utf-8", "replace"))
+    key, value = assignment(data.decode("utf-8", "replace"))
     experiment.load(repository("experiments", "quickstart.yaml"), {key: value})
 
 

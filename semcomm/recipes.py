@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from semcomm.caches import cached
@@ -115,22 +114,23 @@ def class_path(cls: type) -> str:
 def source_hash(cls: type) -> str | None:
     """Return the hash of the source of a class from outside this package; None for one of our own.
 
-    It covers the modules of the class and its bases and whatever these import from beside them: other modules of the
+    It covers the files of the class and its bases and whatever these import from beside them: other modules of the
     same package, or of the folder that a script is in. Comments, docstrings and layout do not count. Of a class typed
     into an interpreter, it is the byte code of its methods.
     """
-    seen: dict[str, ModuleType] = {}
-    waiting = [sys.modules[base.__module__] for base in cls.__mro__ if _is_foreign(base.__module__)]
-    while waiting:
-        module = waiting.pop()
-        if module.__name__ not in seen:
-            seen[module.__name__] = module
-            waiting += _neighbours(module)
-    if not seen:
+    modules = [sys.modules[base.__module__] for base in cls.__mro__ if _is_foreign(base.__module__)]
+    if not modules:
         return None
-    sources = sorted(ast.dump(tree) for tree in map(_tree, seen.values()) if tree.body)
+    trees: dict[Path, ast.Module] = {}
+    waiting = [Path(m.__file__).resolve() for m in modules if getattr(m, "__file__", None)]
+    while waiting:
+        path = waiting.pop()
+        if path not in trees:
+            trees[path] = _tree(path)
+            waiting += _imported(trees[path], path)
+    sources = sorted(ast.dump(tree) for tree in trees.values() if tree.body)
     if not sources:  # typed into an interpreter
-        methods = {k: inspect.unwrap(v) for k, v in vars(cls).items() if inspect.isfunction(v)}
+        methods = {name: inspect.unwrap(value) for name, value in vars(cls).items() if inspect.isfunction(value)}
         sources = sorted(f"{k} {v.__code__.co_code.hex()} {v.__code__.co_consts}" for k, v in methods.items())
     return hashlib.sha256("\n".join(sources).encode()).hexdigest()
 
@@ -140,40 +140,33 @@ def _is_foreign(module: str) -> bool:
     return module in sys.modules and top not in {"semcomm", "torch", "numpy"} | sys.stdlib_module_names - {"__main__"}
 
 
-def _neighbours(module: ModuleType) -> list[ModuleType]:
-    """Return the modules from beside `module` that it imports."""
-    home = _home(module)
-    names = set()
-    for node in ast.walk(_tree(module)) if home else ():
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = (module.__package__ or "").split(".")
-                base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return [sys.modules[name] for name in names if _is_foreign(name) and _home(sys.modules[name]) == home]
-
-
-def _home(module: ModuleType) -> Path | None:
-    """Return the folder of a module's own code: its top package's where it is installed, else that of a script."""
-    file = getattr(module, "__file__", None)
-    if not file:
-        return None
-    path = Path(file).resolve()
+def _imported(tree: ast.Module, path: Path) -> list[Path]:
+    """Return the files beside `path`, in its package or in the folder of a script, that it imports, now or later."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    for root in installed:
-        if path.is_relative_to(root):
-            return root / path.relative_to(root).parts[0]
-    return path.parents[module.__name__.count(".") + (path.name == "__init__.py")]
+    root = path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    package = path.parent.relative_to(root).parts
+    names: set[tuple[str, ...]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = (*above, *(node.module.split(".") if node.module else ()))
+            names |= {base, *((*base, alias.name) for alias in node.names)}
+    if root in installed:  # there, other packages lie beside it
+        names = {name for name in names if name[:1] == package[:1]}
+    found = (root.joinpath(*name).with_suffix(".py") for name in names if name)
+    packages = (root.joinpath(*name, "__init__.py") for name in names if name)
+    return [file for file in (*found, *packages) if file.is_file()]
 
 
-def _tree(module: ModuleType) -> ast.Module:
-    """Return the syntax tree of a module's file without docstrings; an empty one where there is no file."""
+def _tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a file without docstrings; an empty one where it cannot be read."""
     try:
-        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    except (AttributeError, TypeError, OSError, ValueError, SyntaxError):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
         return ast.Module([], [])
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

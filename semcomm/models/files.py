@@ -130,10 +130,10 @@ def tensors_in(path: Path) -> dict[str, Shape]:
         ModelError: when it is no safetensors file, or not the whole of one.
     """
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(9)
     if start.startswith(b"version "):
         raise ModelError(f"{path}: is a pointer of Git LFS, not the file; `git lfs pull` fetches it")
-    if start.startswith((b"PK\x03\x04", b"\x80")):
+    if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:] != b"{":  # a header may be 128 bytes long
         raise ModelError(f"{path}: is a pickle, whatever its name says; it is not opened")
     try:
         with safe_open(path, "pt") as file:

@@ -117,7 +117,7 @@ def test_training_files_and_assignments(tmp_path):
             read(tmp_path / "it.yaml")
     with pytest.raises(ConfigurationError, match="cannot be read as YAML"):
         assignment("seed=!!timestamp 2001-99-99")
-    task = {"class_path": "semcomm.training.tasks.ImageClassification", "init_args": {"class_folder": "x"}}
+    task = {"class_path": "semcomm.training.tasks.DeepJSCCTraining", "init_args": {"folders": ["x"]}}
     with pytest.raises(ConfigurationError, match="too large"):
         build({"task": task, "clip": 10**400})
 

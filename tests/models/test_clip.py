@@ -23,7 +23,7 @@ def images():
 
 @pytest.fixture(autouse=True)
 def nothing_at_hand(monkeypatch):
-    monkeypatch.setattr(embeddings, "_lately", type(embeddings._lately)())
+    embeddings._embeddings.cache_clear()
 
 
 def transformers_own(folder, images):
@@ -80,9 +80,9 @@ def test_an_embedding_is_computed_once_whoever_asks(folder, images, monkeypatch)
 
 
 def test_what_is_kept_is_bounded(folder, images, monkeypatch):
-    monkeypatch.setattr(embeddings, "_KEPT", 2)
+    monkeypatch.setattr(embeddings._embeddings, "most", 2)
     assert CLIP(str(folder)).embed_images(images).shape == (3, 24)
-    assert len(embeddings._lately) == 2
+    assert len(embeddings._embeddings) == 2
 
 
 def test_bfloat16_is_close(folder, images):

@@ -120,7 +120,7 @@ def test_what_cannot_be_fetched_is_one_line(tmp_path, hub):
 
 def test_wrong_names_are_refused_before_the_network():
     with pytest.raises(ModelError, match="comes with semcomm"):
-        fetch("embedded-encoder")
+        fetch("efficientnet-lite0-distilled")
     with pytest.raises(ModelError, match="is no hub id"):
         fetch("a/b/c")
     with pytest.raises(ModelError, match="is no hub id"):

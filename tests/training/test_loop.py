@@ -182,14 +182,16 @@ def test_killed_and_continued_is_bit_identical(arguments, tmp_path):
     file.write_text(json.dumps({**settings, "task": task}))
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "semcomm", "train", str(file), "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    path = os.pathsep.join([str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
     deadline = time.monotonic() + 60
     while last(out) is None and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert json.loads(last(out).read_text())["step"] < 40
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "continuing after step" in done.stderr
     train(ImageClassification(**arguments), Settings(**settings), tmp_path / "whole")
