@@ -108,6 +108,7 @@ def show(results: "Results") -> None:
         for curve in curves_of(results, x, y):
             if curve.channel == channel:
                 name = ", ".join(filter(None, [curve.transceiver, curve.telling]))
+                name = name if x != "transceiver" else curve.telling or label_of(y, experiment)
                 for place, found in zip(curve.places, curve.estimates(limits_of(results, y))):
                     at = "any" if place != place else f"{place:g}" if isinstance(place, float) else str(place)
                     rows.setdefault(at, {})[name] = _cell(found)

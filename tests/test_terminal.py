@@ -62,3 +62,11 @@ def test_a_notebook_sees_one_line_that_changes(monkeypatch, tmp_path):
     small_run(tmp_path, transceivers={"only": link(channel_uses_per_pixel=1.0)}, sweep={"channel.snr_db": [4, 20]})
     assert shown[0].endswith("0 of 8 batches done") and shown[-1].endswith("8 of 8 batches done")
     assert NotebookBar().words(Progress(0, 0)) == "nothing left to send or score"
+
+
+def test_without_an_axis_each_transceiver_is_a_row(tmp_path, capsys):
+    links = {"one": link(channel_uses_per_pixel=1.0), "other": link("16qam", channel_uses_per_pixel=1.0)}
+    channels = {"awgn": {"class_path": "AWGN", "init_args": {"snr_db": 20}}}
+    show(small_run(tmp_path, transceivers=links, channels=channels, sweep={}, realisations=1))
+    rows = [line for line in capsys.readouterr().out.splitlines() if "one" in line or "other" in line]
+    assert len(rows) == 2 and all(any(c.isdigit() for c in row) for row in rows)
