@@ -23,7 +23,7 @@ def find(pattern: str, suffixes: Collection[str], on_note: Callable[[str], None]
     Args:
         pattern: an image, a folder (searched through, links followed) or a glob pattern.
         suffixes: of images, in lower case.
-        on_note: told once what was left out.
+        on_note: called once with what was left out.
 
     Raises:
         ImageError: when there is none, or a folder cannot be read.

@@ -236,7 +236,7 @@ class ImageSet:
         Hidden and system files, folders of runs and what is no image are left out; links are followed.
 
         Args:
-            on_note: told once what was left out of a folder or a pattern.
+            on_note: called once with what was left out of a folder or a pattern.
 
         Raises:
             ImageError: when there is none.

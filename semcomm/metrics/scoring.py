@@ -24,7 +24,7 @@ def score_files(
         reference: an image, or a folder of them.
         reconstruction: likewise; in a folder each has the reference's name, whatever its suffix.
         metrics: to compute.
-        on_note: told which files of a folder are left out.
+        on_note: called with which files of a folder are left out.
 
     Raises:
         ImageError: when an image cannot be read or has no partner.

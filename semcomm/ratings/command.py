@@ -19,7 +19,7 @@ def main(
     Args:
         argv: what comes after `semcomm ratings`.
         parser: to add them to.
-        on_note: told what the user should know.
+        on_note: called with what the user should know.
         on_table: given the table of a report.
     """
     parts = parser.add_subparsers(dest="part", required=True)

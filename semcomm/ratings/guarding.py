@@ -77,13 +77,13 @@ class Guard:
         if refusal is not None:
             await _answer(send, *refusal)
             return
-        told = False
+        answered = False
 
         async def again() -> MutableMapping[str, Any]:
-            nonlocal told
-            if told:
+            nonlocal answered
+            if answered:
                 return await receive()
-            told = True
+            answered = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ def write_report(
         folder: for `report.html`, `metrics.csv`, `pairs.csv`, `agreement.csv` and, of a study, `raters.csv`.
         database: of the study, where the metrics' values are kept.
         resamples: of the bootstrap; none is `RESAMPLES`, or `RESAMPLES_OF_LARGE` for large studies.
-        on_note: told what is noted on the page too.
+        on_note: called with what is noted on the page too.
 
     Returns:
         A row per metric and statistic: value, interval, and of how many pairs or triplets.

@@ -34,7 +34,7 @@ def scored(
         opinions: whose pairs.
         metrics: to compute.
         database: where values are kept, and found again.
-        on_note: told what a reader should know.
+        on_note: called with what a reader should know.
     """
     return {
         metric.name: Judgement(_values(opinions, metric, database, on_note), metric.higher_is_better)

@@ -125,7 +125,7 @@ def serve(
         host: address to listen on; the default is reached from this machine alone.
         port: 0 takes a free one.
         address: the URL by which raters reach it, where that is another, such as a proxy's.
-        on_ready: told the address once it is listening.
+        on_ready: called with the address once it is listening.
 
     Raises:
         ConfigurationError: when the extra is not installed, or the address makes no sense.

@@ -44,8 +44,8 @@ def reproduce(
         workers: processes of one thread each.
         overrides: keys of every experiment, `images.limit` for instance; `extras.Tuning.triplets` for an extra's.
         experiments: folder of the papers' files; none takes those of `shipped_experiments`.
-        on_progress: told of the run at hand.
-        on_note: told what is begun, and what is missing.
+        on_progress: called with the run at hand.
+        on_note: called with what is begun, and what is missing.
 
     Raises:
         ConfigurationError: for names or files that make no sense.

@@ -112,7 +112,7 @@ def run_on_ray(plan: Plan, folder: Path, cluster: RayCluster, on_note: Callable[
         plan: taken up lazily.
         folder: of the run; reconstructions that are to stay come to it, whatever store the workers share.
         cluster: where.
-        on_note: told of workers that were lost.
+        on_note: called with workers that were lost.
 
     Raises:
         ConfigurationError: when Ray is not installed or cannot be reached.

@@ -58,8 +58,8 @@ def run(
         experiment: an `Experiment`, its plain data, or a file.
         out: folder of the run.
         workers: processes of one thread each; 1 uses this process.
-        on_progress: told after each task; none shows a line in a notebook, and nothing elsewhere.
-        on_note: told what the user should know, such as an image that is left out; by default it is printed.
+        on_progress: called after each task; none shows a line in a notebook, and nothing elsewhere.
+        on_note: called with what the user should know, such as an image that is left out; by default it is printed.
         cluster: where the work is done instead of here; `workers` does not count then.
 
     Raises:
@@ -116,7 +116,7 @@ def open_results(*folders: str | Path, on_note: Callable[[str], None] = lambda n
 
     Args:
         folders: of the runs.
-        on_note: told what the user should know.
+        on_note: called with what the user should know.
 
     Raises:
         RunError: when there is no run in one of them.

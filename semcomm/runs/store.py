@@ -87,7 +87,7 @@ class Store:
 
     Args:
         folder: of the run, made if need be.
-        on_note: told what was found damaged.
+        on_note: called with what was found damaged.
         reading: leave a damaged file as it is, and what is damaged in it out.
 
     Raises:

@@ -37,7 +37,7 @@ def read_human(
             that is named here are left out, which is noted.
         scale: ends of the scores, mapped to 0 and 1; none is 0 to 1, and 0 to 5 for Crisscrossed Captions.
         limit: so many rows only, drawn at random, the same every time.
-        on_note: told what a reader should know.
+        on_note: called with what a reader should know.
 
     Raises:
         ConfigurationError: for other columns, a score outside the scale, or nothing that is left.

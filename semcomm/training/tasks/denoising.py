@@ -252,7 +252,7 @@ class LatentDenoising(Task):
             "name": "generator_denoiser",
             "title": "Denoiser of the embedded generator",
             "purpose": (
-                f"A small U-Net that takes noise from the latents of `generator_autoencoder`, told which of "
+                f"A small U-Net that takes noise from the latents of `generator_autoencoder`, conditioned on which of "
                 f"{len(words)} classes to expect, and the mean embedding of each class by the image encoder, "
                 "by which an image gets its caption. Small, for trying the generative transceivers without a "
                 f"download; it is no match for Stable Diffusion. Its classes: {', '.join(words)}."
