@@ -26,6 +26,7 @@ import torch
 from semcomm import AWGN, QAM, BitFlips16QAM, Diffusers, FloatLatent, ImageSet, Noiseless, TextAndLatent, memo
 from semcomm.codecs import ASCIIText
 from semcomm.models.diffusion import load_pipeline, quiet_diffusers
+from semcomm.models.loading import DTYPES
 from semcomm.seeds import Seed, seeds_of
 from semcomm.transceivers.generative.base import resized
 from semcomm.transceivers.generative.captioned import bytes_message
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=["bits", "overhead", "full", []], default=["bits", "overhead"])
     parser.add_argument("--steps", type=int, default=30, help="denoising steps of `full`")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16", help="of `full`")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of `full`")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -128,7 +129,7 @@ def overhead(arguments: argparse.Namespace) -> None:
     """Our link beside encode, img2img and decode called directly, on one folder of weights."""
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder), widths=(64, 128, 256, 256), vae_widths=(32, 64, 64, 64), text_width=256, text_layers=4)
-        model = Captioned(folder, size=256, precision="float32", device="cpu")
+        model = Captioned(folder, size=256, precision="fp32", device="cpu")
         image = resized(next(iter(ImageSet(limit=1)))[1][None], (256, 256))
         link, seeds = TextAndLatent(model, steps=10), seeds_of(image)
         pipeline = load_pipeline(folder, "StableDiffusionImg2ImgPipeline", "float32", "cpu")
@@ -165,7 +166,7 @@ def overhead(arguments: argparse.Namespace) -> None:
 def full(arguments: argparse.Namespace) -> None:
     """Stable Diffusion v1.5's architecture at 512x512, once."""
     with tempfile.TemporaryDirectory() as folder:
-        build(Path(folder), precision=getattr(torch, arguments.precision))
+        build(Path(folder), precision=DTYPES[arguments.precision])
         print(f"built: {sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e9:.2f} GB on disk")
         model = Captioned(folder, precision=arguments.precision, device="cpu")
         image = resized(next(iter(ImageSet(limit=1)))[1][None], (512, 512))

@@ -16,9 +16,9 @@ from semcomm.jscc import constellation as grids
 from semcomm.jscc import plans
 from semcomm.jscc.allocation import activity, activity_exponent, allocate
 from semcomm.jscc.network import LearnedNetwork, uniform_plan
+from semcomm.models.loading import Precision
 
 Allocation = Literal["uniform", "adaptive"]
-Precision = Literal["fp32", "bf16"]
 
 
 class Codec:

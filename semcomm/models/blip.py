@@ -29,7 +29,7 @@ class Captioner:
     def __init__(
         self,
         model: str = "blip-base",
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         device: str = "auto",
         trust_pickle: bool = False,
     ) -> None:

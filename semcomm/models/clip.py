@@ -28,7 +28,7 @@ class CLIP:
     def __init__(
         self,
         model: str = DEFAULT,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         device: str = "auto",
         trust_pickle: bool = False,
     ) -> None:

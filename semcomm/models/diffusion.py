@@ -13,6 +13,7 @@ import torch
 from semcomm.errors import ConfigurationError, ModelError
 from semcomm.models.files import tensors_in
 from semcomm.models.loading import (
+    DTYPES,
     Precision,
     complain,
     device_of,
@@ -64,7 +65,7 @@ _DDIM = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 def load_pipeline(
     name: str,
     pipeline: str,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
     device: str = "auto",
     offload: Offload = "none",
     safety_checker: bool = False,
@@ -246,9 +247,9 @@ def read_scheduler(folder: Path, kind: str) -> Any:
 def _shared_model(folder: Path, kind: str, precision: Precision, device: torch.device) -> Any:
     def make() -> Any:
         if kind == "StableDiffusionSafetyChecker":
-            model = read_safety_checker(folder, getattr(torch, precision))
+            model = read_safety_checker(folder, DTYPES[precision])
         else:
-            model = read_diffuser(folder, kind, getattr(torch, precision))
+            model = read_diffuser(folder, kind, DTYPES[precision])
         return model.to(device).eval().requires_grad_(False)
 
     return shared((folder, kind, precision, device), make)

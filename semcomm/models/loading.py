@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 T = TypeVar("T")
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["fp32", "bf16"]
+"""Of weights and arithmetic."""
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",))
 _models = Cache("models", most=32)
@@ -82,7 +84,7 @@ def shared(key: Hashable, make: Callable[[], T]) -> T:
 def load_transformer(
     name: str,
     architecture: str,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
     device: str = "auto",
     trust_pickle: bool = False,
     **options: Any,
@@ -104,7 +106,7 @@ def load_transformer(
     key = (folder, architecture, precision, target, tuple(options.items()))
 
     def make() -> "PreTrainedModel":
-        model = read_transformer(folder, architecture, getattr(torch, precision), trust_pickle, **options)
+        model = read_transformer(folder, architecture, DTYPES[precision], trust_pickle, **options)
         return model.to(target).eval().requires_grad_(False)
 
     return shared(key, make)

@@ -80,7 +80,7 @@ class TransformerClassifier(Recogniser):
     """
 
     def __init__(
-        self, model: str, precision: Precision = "float32", device: str = "auto", trust_pickle: bool = False
+        self, model: str, precision: Precision = "fp32", device: str = "auto", trust_pickle: bool = False
     ) -> None:
         self.model = model
         self.precision = precision

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from semcomm.component import Component
 from semcomm.errors import ConfigurationError
 from semcomm.models.component import UsesWeights
-from semcomm.models.loading import Precision, device_of, load_transformer, shared, weights_of
+from semcomm.models.loading import DTYPES, Precision, device_of, load_transformer, shared, weights_of
 from semcomm.models.sam_checkpoint import load_sam
 from semcomm.models.sam_masks import MaskSettings, bounding_boxes, downscaled, generate_masks
 
@@ -145,7 +145,7 @@ class SAMMasks(UsesWeights, Segmenter):
         model: str = "sam-vit-huge",
         grid: int = 32,
         max_width: int = 800,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         trust_pickle: bool = False,
         device: str = "auto",
     ) -> None:
@@ -173,9 +173,8 @@ class SAMMasks(UsesWeights, Segmenter):
         path = Path(self.model).expanduser()
         if not path.is_file():
             return load_transformer(self.model, "SamModel", self.precision, self.device, self.trust_pickle)
-        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         key = ("sam", str(path), self.precision, self.device)
-        return shared(key, lambda: load_sam(path, self.trust_pickle).to(device_of(self.device), dtype))
+        return shared(key, lambda: load_sam(path, self.trust_pickle).to(device_of(self.device), DTYPES[self.precision]))
 
 
 def downscaled_for(segmenter: Segmenter, image: Tensor) -> Tensor:

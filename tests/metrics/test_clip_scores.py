@@ -101,7 +101,7 @@ def test_recipes_know_the_weights(clip, tmp_path):
     assert CLIPScore(clip, device="cpu").recipe() == CLIPScore(clip).recipe()
     same = str(tiny_models.clip(tmp_path / "moved"))
     assert CLIPScore(same).recipe() == CLIPScore(clip).recipe()
-    assert CLIPScore(clip, precision="bfloat16").recipe() != CLIPScore(clip).recipe()
+    assert CLIPScore(clip, precision="bf16").recipe() != CLIPScore(clip).recipe()
 
 
 def test_without_weights_a_clear_error(pair, monkeypatch, tmp_path, clip):

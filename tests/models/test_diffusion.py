@@ -28,7 +28,7 @@ def test_pipelines_of_a_folder_share_their_parts(folder):
     one, other = load(folder), load(folder, "StableDiffusionImg2ImgPipeline")
     assert load(folder) is one
     assert one.unet is other.unet and one.vae is other.vae and one.text_encoder is other.text_encoder
-    assert load(folder, precision="bfloat16").unet.dtype == torch.bfloat16
+    assert load(folder, precision="bf16").unet.dtype == torch.bfloat16
     assert not one.unet.training
 
 

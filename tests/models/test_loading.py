@@ -30,7 +30,7 @@ def test_loaded_once_and_shared_by_name_kind_precision_and_device(folder):
     model = load(folder)
     assert load(folder) is model
     assert load(folder, device=str(device_of("auto"))) is model
-    half = load(folder, precision="bfloat16")
+    half = load(folder, precision="bf16")
     assert half is not model
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
     assert not model.training and not any(p.requires_grad for p in model.parameters())

@@ -27,7 +27,7 @@ class CLIPScore(WeightedMetric):
     def __init__(
         self,
         model: str = DEFAULT,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         device: str = "auto",
         trust_pickle: bool = False,
     ) -> None:
@@ -70,7 +70,7 @@ class CaptionCLIPScore(WeightedMetric):
         self,
         model: str = DEFAULT,
         captioner: str = "blip-base",
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         device: str = "auto",
         trust_pickle: bool = False,
     ) -> None:

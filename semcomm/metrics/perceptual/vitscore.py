@@ -32,7 +32,7 @@ class ViTScore(WeightedMetric):
     def __init__(
         self,
         model: str = DEFAULT,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         device: str = "auto",
         trust_pickle: bool = False,
     ) -> None:

@@ -80,7 +80,7 @@ class CLIPRelations(UsesWeights, RelationModel):
     def __init__(
         self,
         clip: str = "clip-vit-h-14",
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         trust_pickle: bool = False,
         device: str = "auto",
     ) -> None:
@@ -127,7 +127,7 @@ class HeadRelations(CLIPRelations):
         self,
         head: str,
         clip: str = "clip-vit-h-14",
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         trust_pickle: bool = False,
         device: str = "auto",
     ) -> None:

@@ -153,7 +153,7 @@ class Pretrained(Scenes):
         relation_head: str | None = None,
         grid: int = 32,
         max_width: int = 800,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         trust_pickle: bool = False,
         device: str = "auto",
     ) -> None:

@@ -52,7 +52,7 @@ class RelationTraining(Task):
         token_folder: str,
         sam: str = "sam-vit-huge",
         bert: str | None = None,
-        precision: Precision = "float32",
+        precision: Precision = "fp32",
         width: int = 768,
         heads: int = 12,
         intermediate: int = 3072,

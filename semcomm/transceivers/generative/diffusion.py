@@ -108,7 +108,7 @@ class _Pipelines(UsesWeights):
             if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             advice = [f"batch: 1 (it is {self.batch})"] if self.batch > 1 else []
-            advice += ["precision: bfloat16"] if self.precision == "float32" else []
+            advice += ["precision: bf16"] if self.precision == "fp32" else []
             advice += ["offload: model"] if self.offload == "none" else []
             advice += ["offload: sequential"] if self.offload == "model" else []
             side = f"it is {self.size}" if self.size else "it is the model's own"
@@ -149,7 +149,7 @@ class Diffusers(_Pipelines, GenerativeModel):
         captioner: str = "blip-large",
         controlnet: str | None = None,
         size: int | None = None,
-        precision: Precision = "bfloat16",
+        precision: Precision = "bf16",
         safety_checker: bool = False,
         batch: int = 1,
         offload: Offload = "none",
@@ -299,7 +299,7 @@ class StableUnCLIP(_Pipelines):
         self,
         model: str = "stable-unclip",
         size: int | None = None,
-        precision: Precision = "bfloat16",
+        precision: Precision = "bf16",
         batch: int = 1,
         offload: Offload = "none",
         device: str = "auto",

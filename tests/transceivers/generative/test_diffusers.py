@@ -26,7 +26,7 @@ def images(photograph):
 
 @pytest.fixture
 def model(tiny):
-    return Diffusers(tiny["sd"], tiny["blip"], precision="float32", device="cpu")
+    return Diffusers(tiny["sd"], tiny["blip"], precision="fp32", device="cpu")
 
 
 def direct(tiny, cls, **arguments):
@@ -98,7 +98,7 @@ def test_latents_are_the_scaled_mean_of_the_first_stage(model, tiny, images):
     assert torch.allclose(model.decode(latents), shown.clamp(0, 1), atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_one_image_a_pass_does_not_see_its_batch(model, images, precision):
     model = model.replaced(precision=precision)
     for latents in (None, model.encode(images)):
@@ -110,7 +110,7 @@ def test_one_image_a_pass_does_not_see_its_batch(model, images, precision):
         assert torch.equal(alone[0], together[1])
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("float32", 0.01), ("bfloat16", 3)])
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 0.01), ("bf16", 3)])
 def test_several_images_a_pass_stay_within_a_bound(model, images, precision, bound):
     model = model.replaced(precision=precision)
     single = model.generate(PROMPTS, SIZE, model.encode(images), 5, 0.6, 9.0, generators())
@@ -134,7 +134,7 @@ def test_captions_fit_the_text_encoder(model, tiny):
 def test_captions_are_blips(model, tiny, images):
     from semcomm.models.blip import Captioner
 
-    expected = Captioner(tiny["blip"], "float32", "cpu").captions(images)
+    expected = Captioner(tiny["blip"], "fp32", "cpu").captions(images)
     assert [model.cut(text) for text in expected] == model.caption(images)
     assert all(expected)
 
@@ -160,7 +160,7 @@ def test_the_safety_checker_is_the_users_choice(tmp_path, tiny, monkeypatch):
 
     monkeypatch.setattr(StableDiffusionSafetyChecker, "forward", objects)
     folder = str(tiny_diffusion.stable_diffusion(tmp_path / "safe", safety_checker=True))
-    model = Diffusers(folder, tiny["blip"], precision="float32", device="cpu")
+    model = Diffusers(folder, tiny["blip"], precision="fp32", device="cpu")
     assert model.generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1)).max() > 0
     assert not asked
     checked = model.replaced(safety_checker=True)
@@ -180,10 +180,10 @@ def test_out_of_memory_says_what_to_change(model, images, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", full)
-    with pytest.raises(ModelError, match=r"out of memory.*batch: 1 \(it is 2\).*precision: bfloat16.*offload: model"):
+    with pytest.raises(ModelError, match=r"out of memory.*batch: 1 \(it is 2\).*precision: bf16.*offload: model"):
         model.replaced(batch=2).generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1))
     with pytest.raises(ModelError, match=r"out of memory. Set offload: model, or a smaller size \(it is 64\)"):
-        model.replaced(size=64, precision="bfloat16").generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1))
+        model.replaced(size=64, precision="bf16").generate(["a"], SIZE, None, 2, 1.0, 9.0, generators(1))
 
 
 def test_other_errors_pass(model, monkeypatch):

@@ -18,7 +18,7 @@ transceivers:
   text only:
     class_path: TextToImage
     init_args:
-      backend: &model {class_path: Diffusers, init_args: {model: SD, captioner: BLIP, precision: float32}}
+      backend: &model {class_path: Diffusers, init_args: {model: SD, captioner: BLIP, precision: fp32}}
       steps: 2
   text and latent:
     class_path: TextAndLatent

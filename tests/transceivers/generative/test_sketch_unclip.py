@@ -38,12 +38,12 @@ def seeds(images):
 
 @pytest.fixture
 def backend(tiny):
-    return Diffusers(tiny["sd"], tiny["blip"], tiny["controlnet"], precision="float32", device="cpu")
+    return Diffusers(tiny["sd"], tiny["blip"], tiny["controlnet"], precision="fp32", device="cpu")
 
 
 @pytest.fixture
 def unclip(tiny):
-    return StableUnCLIP(tiny["unclip"], precision="float32", device="cpu")
+    return StableUnCLIP(tiny["unclip"], precision="fp32", device="cpu")
 
 
 class TestTextAndSketch:
