@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semcomm.analysis.curves import in_words
-from semcomm.analysis.defaults import label_of
+from semcomm.analysis.defaults import label_of, main_axis
 from semcomm.analysis.figures import channels_of
 from semcomm.analysis.pages import render
 from semcomm.analysis.report.gallery import webp
@@ -94,8 +94,10 @@ def _charts(results: Results, figure: Figure, experiments: Path) -> tuple[list[d
         return [], {}
     experiment, drawn, legend = results.experiment, [], {}
     of_sets = [metric.name for metric in experiment.set_metrics if metric.name in results.sets]
+    # a setting may replace the transceiver that has the paper's axis, and bring another axis
+    x = figure.chart.x if figure.chart.x in results.table else main_axis(experiment)
     for column in [*(metric.name for metric in experiment.image_metrics), *of_sets]:
-        spec = FigureSpec(figure.chart.x, column, figure.chart.log_x)
+        spec = FigureSpec(x, column, figure.chart.log_x and x == figure.chart.x)
         channels = channels_of(results, spec)
         for channel in channels:
             svg, curves = chart(results, spec, channel, list(_published(results, figure, column, experiments)))
