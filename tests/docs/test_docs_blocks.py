@@ -131,6 +131,8 @@ def semcomm(words: list[str]) -> None:
     if name == "run":
         small = [f"{key}={value}" for key, value in smaller(Path(rest[0])).items()]
         rest = [rest[0], *small, *rest[1:], "--workers", "1", "--no-report"]  # what the page sets comes last
+    if name == "reproduce":  # its claims and page at full size are `make reproduction`
+        rest = [*rest, "images.limit=1", "images.size=176", "realisations=1"]
     if name == "ratings" and rest[0] == "serve":
         return answered(rest[1])
     if name == "ratings" and rest[0] == "report":
