@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of a mean hold it, beside the interval of percentiles, as a table in Markdown.
+"""Coverage of the 95 % intervals of a mean, beside the interval of percentiles, as a table in Markdown.
 
     python -m benchmarks.intervals [--trials 4000]
 

@@ -71,7 +71,7 @@ class Client:
 
 
 def opinion(study: Study, code: str, position: int, noise: float, rng: np.random.Generator) -> list[float]:
-    """What a simulated rater says: 1 for the original itself, less the more noise there is, and their own error."""
+    """The score of a simulated rater: 1 for the original itself, less the more noise there is, and their own error."""
     trial, item = study.database.trial(code, position)
     keys = study.keys_of(trial, item)
     scores = []

@@ -1,4 +1,4 @@
-"""What the site adds to its pages: equations as MathML, drawings in the page, the list of experiments, the source."""
+"""Additions of the site to its pages: equations as MathML, drawings in the page, the list of experiments, the source."""
 
 import html
 import re

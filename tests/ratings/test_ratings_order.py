@@ -1,4 +1,4 @@
-"""What raters are shown, and when: balanced, spread, with its checks in their places."""
+"""Order of the items that raters are shown: balanced, spread, with its checks in their places."""
 
 import itertools
 from collections import Counter

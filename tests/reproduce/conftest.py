@@ -1,4 +1,4 @@
-"""What the tests of reproductions share: tiny models for the published ones, a few images for the data sets."""
+"""Shared parts of the tests of reproductions: tiny models for the published ones, a few images for the data sets."""
 
 import sys
 from pathlib import Path

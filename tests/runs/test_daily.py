@@ -1,4 +1,4 @@
-"""What is tried on a run, by whom and where: it stays as it was, and can be read without what made it."""
+"""A run, whatever is tried on it, by whom and where: it stays as it was, and can be read without what made it."""
 
 import importlib
 import json

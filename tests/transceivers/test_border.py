@@ -1,4 +1,4 @@
-"""What goes into links and metrics, and what a user's own return, is checked."""
+"""Checks on the input of links and metrics, and on what a user's own return."""
 
 import math
 from dataclasses import replace
