@@ -1,4 +1,4 @@
-"""Additions of the site to its pages: equations as MathML, drawings in the page, the list of experiments, the source."""
+"""Additions to the site's pages: equations as MathML, drawings in the page, the list of experiments, the source."""
 
 import html
 import re

@@ -30,7 +30,7 @@ TABLE_RATES = {name: tuple(rate / 1024 for rate in rates) for name, rates in _TA
 
 
 MARGIN_DB = 0.05
-"""Margin on measured thresholds: counts have errors, and between measured lengths sizes and filler differ."""
+"""Margin on thresholds: counts have errors, and between measured lengths sizes and filler differ."""
 
 
 class Adaptive(Component):
